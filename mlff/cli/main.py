@@ -1,0 +1,131 @@
+"""``mlff``: the group of commands.
+
+A command's module is imported when the command runs, so ``mlff --help`` imports neither torch nor ASE. What a user
+can do wrong ends in one sentence and exit code 2; ``MLFF_DEBUG=1`` shows the traceback instead.
+"""
+
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from typing import Any
+
+import click
+
+from mlff import __version__
+
+COMMANDS = {
+    "data": ("mlff.cli.data", "Import trajectories, look into a data file, split it."),
+    "train": ("mlff.cli.train", "Train a potential, or resume a run."),
+    "evaluate": ("mlff.cli.evaluate", "Measure a model's errors on a data file."),
+    "optimize": ("mlff.cli.optimize", "Relax a structure to its nearest minimum."),
+    "md": ("mlff.cli.md", "Run molecular dynamics."),
+    "models": ("mlff.cli.models", "List the trained models that come with the package."),
+}
+"""Name -> (module whose ``command`` it is, line in ``mlff --help``)."""
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C: 128 + SIGINT, as shells have it."""
+
+
+class UserError(click.ClickException):
+    """One sentence for the user, exit code 2."""
+
+    exit_code = 2
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command's module only to run it."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        return import_module(COMMANDS[cmd_name][0]).command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in COMMANDS and not args[0].startswith("-"):
+            raise click.UsageError(f"there is no command {args[0]!r}; the commands are {', '.join(COMMANDS)}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with plain_warnings():
+            try:
+                return super().invoke(ctx)
+            except KeyboardInterrupt:
+                click.echo("\nInterrupted.", err=True)
+                ctx.exit(INTERRUPTED)
+            except click.ClickException as error:
+                raise error if isinstance(error, click.UsageError) else UserError(error.format_message()) from error
+            except Exception as error:
+                sentence = user_sentence(error)
+                if sentence is None or os.environ.get("MLFF_DEBUG"):
+                    raise
+                raise UserError(sentence) from error
+
+
+def user_sentence(error: Exception) -> str | None:
+    """What to tell the user about an error that is theirs to mend; None where it is ours."""
+    if isinstance(error, BrokenPipeError):
+        return None
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    if type(error).__module__.startswith("pydantic"):
+        return "; ".join(
+            ".".join(map(str, item["loc"])) + ": " + item["msg"].removeprefix("Value error, ")
+            for item in error.errors()  # type: ignore[attr-defined]
+        )
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return f"out of memory ({one_line(error)}); use smaller batches or fewer atoms"
+    ours = type(error).__module__.split(".")[0] == "mlff"
+    missing_package = isinstance(error, ImportError) and "pip install" in str(error)
+    if ours or missing_package or isinstance(error, ValueError | OSError):
+        return one_line(error)
+    return None
+
+
+def one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+@contextmanager
+def plain_warnings() -> Iterator[None]:
+    """Show warnings as one line without the place in the source, while a command runs."""
+
+    def plain(message: Warning | str, *_: Any, **__: Any) -> str:
+        return f"Warning: {' '.join(str(message).split())}\n"
+
+    before = warnings.formatwarning
+    warnings.formatwarning = plain
+    try:
+        yield
+    finally:
+        warnings.formatwarning = before
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="mlff", message="%(prog)s %(version)s")
+def main() -> None:
+    """Machine-learned force fields: from trajectories to a trained potential to simulations.
+
+    \b
+    mlff data import traj.xyz -o data.h5 && mlff data split data.h5 --by time
+    mlff train --data data.h5 --model painn --out runs/painn
+    mlff evaluate runs/painn data.h5
+    mlff md runs/painn molecule.xyz
+
+    `mlff COMMAND --help` tells about one command. MODEL is a run folder, a checkpoint, or a name that `mlff models`
+    lists. MLFF_DEBUG=1 in the environment shows the traceback of an error.
+    """
+
+
+if __name__ == "__main__":
+    sys.exit(main())
