@@ -12,7 +12,6 @@ import json
 import os
 import struct
 from collections.abc import Callable, Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from mlff import __version__
 from mlff.potential.pretrained import WEIGHTS_FILE, resolve
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def save_potential(
     document: Document = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
-        "mlff_version": _mlff_version(),
+        "mlff_version": __version__,
         "torch_version": str(torch.__version__),
         "potential": potential.config.model_dump(mode="json"),
         "tensors_sha256": _tensors_sha256(tensors),
@@ -90,7 +90,7 @@ def load_potential(
         potential = Potential(PotentialConfig.model_validate(document["potential"]))
     except ValueError as error:  # pydantic's ValidationError is one
         raise ValueError(f"the configuration in the checkpoint `{path}` does not fit this version of mlff "
-                         f"({_mlff_version()}; it was written by {document['mlff_version']}): {error}") from error
+                         f"({__version__}; it was written by {document['mlff_version']}): {error}") from error
     expected = {name: tuple(tensor.shape) for name, tensor in potential.state_dict().items()}
     found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     if expected != found:
@@ -134,7 +134,7 @@ def _read_document(file: Path) -> Document:
         raise ValueError(f"`{file}` has the format version {number!r}; expected a whole number from 1 on")
     if number > FORMAT_VERSION:
         raise ValueError(f"`{file}` has checkpoint format version {number} (written by mlff "
-                         f"{document.get('mlff_version', 'unknown')}); this mlff ({_mlff_version()}) reads versions up to "
+                         f"{document.get('mlff_version', 'unknown')}); this mlff ({__version__}) reads versions up to "
                          f"{FORMAT_VERSION}: upgrade mlff")
     missing = [key for key in ("potential", "tensors_sha256", "mlff_version", "extra") if key not in document]
     if missing:
@@ -215,10 +215,3 @@ def _difference(expected: dict[str, tuple[int, ...]], found: dict[str, tuple[int
     parts = [f"missing {', '.join(missing[:4])}" if missing else "", f"unknown {', '.join(unknown[:4])}" if unknown else "",
              "; ".join(wrong[:4])]
     return "; ".join(part for part in parts if part)
-
-
-def _mlff_version() -> str:
-    try:
-        return version("mlff")
-    except PackageNotFoundError:
-        return "source tree"
