@@ -1,0 +1,56 @@
+# make demo    set everything up, train a force field, optimise a geometry, run MD, draw the plots (into demo/)
+# make test    set everything up, check style, layers and types, run every test
+# The other targets: install, lint, types, bench, table, test-peers, clean.
+
+PYTHON ?= python3
+JOBS ?= 2
+
+VENV := .venv
+BIN := $(VENV)/bin
+RUN := $(BIN)/python
+STAMP := $(VENV)/.installed
+# Where BLAS and torch find two cores and two test processes, one thread each is the fastest.
+ONE_THREAD := OMP_NUM_THREADS=1
+
+.PHONY: install demo test lint types bench table test-peers clean
+
+install: $(STAMP)
+
+# torch first and pinned, so that nothing else pulls in another one.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "mlff needs Python 3.11 or later, and $(PYTHON) is $$($(PYTHON) --version 2>&1);" \
+	         "name another one: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet -c constraints.txt torch
+	$(RUN) -m pip install --quiet -c constraints.txt -e ".[dev]"
+	@touch $(STAMP)
+
+demo: install
+	@PATH="$(CURDIR)/$(BIN):$$PATH" bash examples/demo.sh demo
+
+test: install lint types
+	$(ONE_THREAD) $(RUN) -m pytest -n $(JOBS) --durations=10 --cov --cov-report=term --cov-report=xml
+
+lint: install
+	$(RUN) -m ruff check .
+	$(BIN)/lint-imports
+
+types: install
+	$(RUN) -m mypy
+
+bench: install
+	$(RUN) benchmarks/speed.py
+
+# The accuracy table of README.md, from the models in models/ and the data in AZOBENZENE (a folder with azo.zip).
+AZOBENZENE ?= ../shared/data/azobenzene_gfn2
+table: install
+	$(RUN) benchmarks/azobenzene_table.py --data $(AZOBENZENE) --write README.md
+
+# The reference implementations, in an environment of their own, and the tests that compare ours with them.
+test-peers: install
+	bash tests/peers/install.sh .venv-peers
+	$(ONE_THREAD) .venv-peers/bin/python -m pytest tests/peers -ra
+
+clean:
+	rm -rf build dist htmlcov coverage.xml .coverage .pytest_cache .mypy_cache .ruff_cache .import_linter_cache demo
