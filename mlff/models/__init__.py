@@ -1,0 +1,71 @@
+"""Models, one file a paper. To add one: write its file, then name its config and class in ``MODELS``."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any
+
+from pydantic import ValidationError
+
+from .egnn import EGNN, EGNNConfig
+from .model import MAX_ATOMIC_NUMBER, Features, Model, ModelConfig
+from .painn import PaiNN, PaiNNConfig
+from .tensornet import TensorNet, TensorNetConfig
+
+MODELS: dict[str, tuple[type[ModelConfig], type[Model]]] = {
+    "egnn": (EGNNConfig, EGNN),
+    "painn": (PaiNNConfig, PaiNN),
+    "tensornet": (TensorNetConfig, TensorNet),
+}
+
+
+def model_config(name: str, **options: Any) -> ModelConfig:
+    """The checked settings of the model called ``name``.
+
+    Raises:
+        ValueError: an unknown model or option (with the nearest name that exists), or a value out of range.
+    """
+    if name not in MODELS:
+        raise ValueError(f"there is no model {name!r}{_meant(name, list(MODELS))}; the models are {', '.join(MODELS)}")
+    config_class, _ = MODELS[name]
+    for option in options:
+        if option not in config_class.model_fields:
+            known = [field for field in config_class.model_fields if field != "name"]
+            raise ValueError(
+                f"{name} has no option {option!r}{_meant(option, known)}; its options are {', '.join(known)}"
+            )
+    try:
+        return config_class(**options)
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}={e['input']!r}: {e['msg']}" for e in error.errors())
+        raise ValueError(f"the options of {name} are not valid: {problems}") from None
+
+
+def build_model(config: ModelConfig) -> Model:
+    """A model with fresh weights, drawn from torch's global generator."""
+    for config_class, model_class in MODELS.values():
+        if type(config) is config_class:
+            return model_class(config)  # type: ignore[call-arg]
+    raise ValueError(f"{type(config).__name__} is not the config of a registered model; see mlff.models.MODELS")
+
+
+def _meant(name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+__all__ = [
+    "MAX_ATOMIC_NUMBER",
+    "MODELS",
+    "EGNN",
+    "EGNNConfig",
+    "Features",
+    "Model",
+    "ModelConfig",
+    "PaiNN",
+    "PaiNNConfig",
+    "TensorNet",
+    "TensorNetConfig",
+    "build_model",
+    "model_config",
+]

@@ -1,0 +1,62 @@
+"""What every model is: a graph in, features of every atom out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from ..graph import Graph
+
+MAX_ATOMIC_NUMBER = 118
+
+Symmetry = Literal["O(3)", "SO(3)", "none"]
+
+
+class ModelConfig(BaseModel):
+    """Settings that every model has; each model's own stand beside it, in its file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cutoff: float = Field(default=5.0, gt=0)
+    """Å; an atom sees the atoms nearer than this."""
+    num_features: int = Field(default=128, gt=0)
+    """Length F of an atom's scalar features."""
+
+
+@dataclass(frozen=True)
+class Features:
+    """What a model knows of every atom."""
+
+    scalar: Tensor
+    """``[N, F]``; unchanged when the structure turns or moves."""
+    vector: Tensor | None = None
+    """Polar vectors ``[N, 3, F']``, turning with the structure; None for a model without."""
+
+
+class Model(nn.Module, ABC):
+    """A map from a graph to features of its atoms."""
+
+    config: ModelConfig
+
+    @property
+    def cutoff(self) -> float:
+        """Å."""
+        return self.config.cutoff
+
+    @property
+    def num_features(self) -> int:
+        """Length of ``Features.scalar`` of one atom."""
+        return self.config.num_features
+
+    @property
+    def symmetry(self) -> Symmetry:
+        """The group of rotations (and, for O(3), reflections) that leaves the scalar features unchanged."""
+        return "O(3)"
+
+    @abstractmethod
+    def forward(self, graph: Graph) -> Features:
+        """Features of every atom, in the dtype of the model's weights."""
