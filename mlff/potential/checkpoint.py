@@ -59,7 +59,7 @@ def save_potential(
     try:
         text = json.dumps(document, indent=2, allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"the configuration or `extra` of the checkpoint cannot be written as JSON: {error}") from error
+        raise ValueError(f"the configuration or `extra` cannot be written as JSON: {error}") from error
     data = save(tensors, metadata={"mlff": text, "mlff_sha256": hashlib.sha256(text.encode()).hexdigest()})
     if path.suffix == ".safetensors":
         if path.is_dir():
@@ -172,8 +172,8 @@ def _read_header(file: Path) -> tuple[str, str]:
     with open(file, "rb") as handle:
         start = handle.read(8)
     if start[:4] == b"PK\x03\x04" or start[:1] == b"\x80":
-        raise ValueError(f"`{file}` is a pickle or a zip of pickles (torch.save), which can run code and is never opened; "
-                         f"mlff checkpoints are safetensors files, written by `save_potential`")
+        raise ValueError(f"`{file}` is a pickle or a zip of pickles (torch.save), which can run code and is never "
+                         f"opened; mlff checkpoints are safetensors files, written by `save_potential`")
     if len(start) < 8 or struct.unpack("<Q", start)[0] > file.stat().st_size:
         raise ValueError(f"`{file}` is truncated or no safetensors file ({file.stat().st_size} bytes)")
     try:
@@ -212,6 +212,9 @@ def _difference(expected: dict[str, tuple[int, ...]], found: dict[str, tuple[int
     unknown = sorted(found.keys() - expected.keys())
     wrong = [f"{name} is {list(found[name])} where {list(expected[name])} is expected"
              for name in sorted(expected.keys() & found.keys()) if expected[name] != found[name]]
-    parts = [f"missing {', '.join(missing[:4])}" if missing else "", f"unknown {', '.join(unknown[:4])}" if unknown else "",
-             "; ".join(wrong[:4])]
-    return "; ".join(part for part in parts if part)
+    parts = []
+    if missing:
+        parts.append(f"missing {', '.join(missing[:4])}")
+    if unknown:
+        parts.append(f"unknown {', '.join(unknown[:4])}")
+    return "; ".join(parts + wrong[:4])

@@ -66,8 +66,8 @@ def _checkpoint_of(path: Path) -> Path:
     if (path / "model" / WEIGHTS_FILE).is_file():
         return path / "model"
     if (path / "config.yaml").is_file():
-        raise ValueError(f"`{path}` is a training run that has not saved a model yet (no {path / 'model' / WEIGHTS_FILE})")
-    raise ValueError(f"`{path}` is no checkpoint: a checkpoint is a folder with {WEIGHTS_FILE}, such a file alone, or the "
+        raise ValueError(f"`{path}` is a training run that has not saved a model yet (no model/{WEIGHTS_FILE} in it)")
+    raise ValueError(f"`{path}` is no checkpoint: that is a folder with {WEIGHTS_FILE}, such a file alone, or the "
                      f"folder of a training run")
 
 

@@ -33,7 +33,7 @@ COVALENT_RADII = (  # angstrom, by atomic number from 0 (a placeholder) to 96; 0
 
 
 def zbl_outer_radius(species: tuple[int, ...]) -> float:
-    """Largest distance, in angstrom, at which any pair of these elements repels; a model's cutoff must not be smaller."""
+    """Largest distance, in angstrom, at which any pair of these elements repels; a cutoff must not be smaller."""
     return 2 * SWITCH_END * max((_radius(number) for number in species), default=0.0)
 
 
@@ -53,18 +53,6 @@ def zbl_pair_energy(distances: Tensor, numbers_i: Tensor, numbers_j: Tensor) -> 
     t = ((distances / reach - SWITCH_START) / (SWITCH_END - SWITCH_START)).clamp(0.0, 1.0)
     switch = 1.0 - t**3 * (10.0 - 15.0 * t + 6.0 * t**2)
     return COULOMB_CONSTANT * charges_i * charges_j / distances * screening * switch
-
-
-def zbl_energies(edge_vectors: Tensor, atomic_numbers: Tensor, edge_index: Tensor) -> Tensor:
-    """Repulsion shared out over the atoms in eV: ``[N]`` float64; its sum counts every pair once.
-
-    `edge_vectors` ``[E, 3]`` in angstrom and `edge_index` ``[2, E]`` hold every pair in both directions.
-    """
-    centre, neighbor = edge_index[0], edge_index[1]
-    distances = torch.linalg.vector_norm(edge_vectors.double(), dim=-1)
-    pair_energy = zbl_pair_energy(distances, atomic_numbers[centre], atomic_numbers[neighbor])
-    energies = torch.zeros(atomic_numbers.shape[0], dtype=torch.float64, device=pair_energy.device)
-    return energies.index_add(0, centre, 0.5 * pair_energy)
 
 
 def _radius(number: int) -> float:
