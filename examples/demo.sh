@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# From trajectories to simulations, one command after another: examples/demo.sh [FOLDER] [MINUTES OF TRAINING]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+out=${1:-demo}
+minutes=${2:-4}
+
+step() { printf '\n\033[1m%s\033[0m\n' "$1"; }
+run() {
+  printf '$ %s\n' "$*"
+  "$@"
+}
+
+rm -rf "$out"
+mkdir -p "$out"
+
+step "1. The data: frames of azobenzene that come with the package"
+run mlff data info azobenzene
+
+step "2. Train PaiNN for $minutes minutes (the shipped model was trained longer)"
+run mlff train --data azobenzene --model painn --out "$out/train" --max-time "$minutes"
+
+step "3. Its errors on the test frames"
+run mlff evaluate "$out/train" azobenzene --split test --out "$out/evaluate"
+
+step "4. Optimise the geometry of cis-azobenzene"
+run mlff optimize "$out/train" examples/structures/cis.xyz --out "$out/optimize"
+
+step "5. Molecular dynamics from there, at constant energy"
+run mlff md "$out/train" "$out/optimize/final.xyz" --temperature 300 --steps 2000 --out "$out/md"
+
+step "Done. Look at:"
+find "$out" -name '*.png' -o -name '*.html' | sort | sed 's/^/  /'
