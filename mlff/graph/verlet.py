@@ -1,0 +1,126 @@
+"""A neighbour list that is kept while atoms move little (Verlet, Phys. Rev. 159, 98 (1967))."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .neighbors import check_backend, half_list
+from .neighbors.structure import check_pbc
+
+
+@dataclass(frozen=True)
+class _Reference:
+    """The structure that the kept list was built for, and the list: all pairs nearer than cutoff + skin."""
+
+    positions: NDArray[np.float64]
+    atomic_numbers: NDArray[np.int64] | None
+    pbc: NDArray[np.bool_]
+    cell: NDArray[np.float64] | None
+    pairs: NDArray[np.int64]
+    shifts: NDArray[np.int64]
+    translations: NDArray[np.float64] | None
+
+
+class VerletList:
+    """Neighbour lists of the successive structures of a simulation, each equal to a new one.
+
+    A list is built with the radius ``cutoff + skin`` and used again while twice the largest displacement of an atom
+    since then is below ``skin``: two atoms may approach each other by the displacements of both, hence twice. Every
+    call returns only the pairs nearer than ``cutoff`` now. Anything else that changes (number of atoms, elements, cell,
+    periodicity, an atom wrapped to the other side of the box) leads to a new list, so one object may be given any
+    sequence of structures.
+
+    Args:
+        cutoff: Å.
+        skin: Å; 0 builds a new list for every call. 0.5 to 2 is usual: more means fewer builds and longer lists.
+        backend: name of a neighbour-list backend.
+    """
+
+    def __init__(self, cutoff: float, skin: float, backend: str = "vesin") -> None:
+        if not (math.isfinite(cutoff) and cutoff > 0):
+            raise ValueError(f"`cutoff` is {cutoff} Å; give a positive distance")
+        if not (math.isfinite(skin) and skin >= 0):
+            raise ValueError(f"`skin` is {skin} Å; give a distance, or 0 for a new list at every step")
+        self.cutoff = float(cutoff)
+        self.skin = float(skin)
+        self.backend = check_backend(backend)
+        self.num_builds = 0
+        """How many lists were built so far."""
+        self._reference: _Reference | None = None
+
+    def pairs(
+        self,
+        positions: ArrayLike,
+        atomic_numbers: ArrayLike | None = None,
+        cell: ArrayLike | None = None,
+        pbc: ArrayLike | None = None,
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Every pair nearer than the cutoff, once: pairs ``[P, 2]`` and cell shifts ``[P, 3]`` as of ``half_list``.
+
+        Raises:
+            ValueError: a structure that no list can be made of (see ``half_list``); the list kept so far stays.
+        """
+        positions = np.asarray(positions, dtype=np.float64)
+        if positions.size == 0:
+            positions = positions.reshape(0, 3)
+        if self.skin == 0:
+            found = half_list(positions, cell, pbc, self.cutoff, backend=self.backend)
+            self.num_builds += 1
+            return found
+        reference = self._reference
+        if reference is None or not self._is_valid(reference, positions, atomic_numbers, cell, pbc):
+            reference = self._reference = self._build(positions, atomic_numbers, cell, pbc)
+        near = self._is_near(reference, positions)
+        return reference.pairs[near], reference.shifts[near]
+
+    def _is_valid(
+        self,
+        reference: _Reference,
+        positions: NDArray[np.float64],
+        atomic_numbers: ArrayLike | None,
+        cell: ArrayLike | None,
+        pbc: ArrayLike | None,
+    ) -> bool:
+        """Whether the kept list still holds every pair nearer than the cutoff. False for NaN, which no list holds."""
+        if positions.shape != reference.positions.shape or not np.array_equal(check_pbc(pbc), reference.pbc):
+            return False
+        if reference.cell is not None and (cell is None or not np.array_equal(np.asarray(cell), reference.cell)):
+            return False
+        if (atomic_numbers is None) != (reference.atomic_numbers is None):
+            return False
+        if atomic_numbers is not None and not np.array_equal(np.asarray(atomic_numbers), reference.atomic_numbers):
+            return False
+        moved = positions - reference.positions
+        return bool(4 * np.einsum("ij,ij->i", moved, moved).max(initial=0.0) < self.skin**2)
+
+    def _build(
+        self,
+        positions: NDArray[np.float64],
+        atomic_numbers: ArrayLike | None,
+        cell: ArrayLike | None,
+        pbc: ArrayLike | None,
+    ) -> _Reference:
+        pairs, shifts = half_list(positions, cell, pbc, self.cutoff + self.skin, backend=self.backend)
+        self.num_builds += 1
+        periodic = check_pbc(pbc).copy()
+        lattice = np.array(cell, dtype=np.float64) if periodic.any() else None
+        return _Reference(
+            positions=positions.copy(),  # the caller may move its atoms in place
+            atomic_numbers=None if atomic_numbers is None else np.array(atomic_numbers, dtype=np.int64),
+            pbc=periodic,
+            cell=lattice,
+            pairs=pairs,
+            shifts=shifts,
+            translations=None if lattice is None else shifts @ lattice,
+        )
+
+    def _is_near(self, reference: _Reference, positions: NDArray[np.float64]) -> NDArray[np.bool_]:
+        i, j = reference.pairs.T
+        vectors = positions[j] - positions[i]
+        if reference.translations is not None:
+            vectors += reference.translations
+        return np.einsum("ij,ij->i", vectors, vectors) < self.cutoff**2
