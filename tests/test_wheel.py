@@ -65,7 +65,8 @@ def test_wheel_holds_the_package_the_weights_and_the_data(wheel):
         f"mlff/_models/{path.relative_to(ROOT / 'models')}" for path in (ROOT / "models").rglob("*") if path.is_file()
     }
     assert not (package | weights | {"mlff/py.typed", "mlff/datasets/azobenzene.h5"}) - names
-    assert not [name for name in names if name.split("/")[0] not in ("mlff", wheel.name.split("-py3")[0] + ".dist-info")]
+    metadata = wheel.name.split("-py3")[0] + ".dist-info"
+    assert {name.split("/")[0] for name in names} == {"mlff", metadata}
 
 
 def test_wheel_is_small(wheel):
