@@ -1,0 +1,107 @@
+"""Members: the xyz files behind a source, be it a file, a zip or a folder, and the part of a given split each one is."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+XYZ_SUFFIXES = (".xyz", ".extxyz")
+_PART = re.compile(r"(?:^|(?<=[_.\-]))(train|training|val|valid|validation|test)(?=$|[_.\-])", re.IGNORECASE)
+_PARTS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+
+
+@dataclass(frozen=True)
+class Member:
+    """One xyz file: in a folder, or in a zip.
+
+    Members with the same ``group`` are the parts of one published set: their names differ only in train, val, test.
+    """
+
+    path: Path  #: of the file, or of the zip it is in
+    inner: str | None  #: its name in the zip
+    group: str
+    part: str | None  #: train, val, test, or None where the name says nothing
+
+    @property
+    def name(self) -> str:
+        """How reports call it."""
+        return self.path.name if self.inner is None else f"{self.path.name}/{self.inner}"
+
+    def read(self) -> tuple[bytes, str | None]:
+        """Its bytes, and what is wrong with them where the zip is damaged."""
+        if self.inner is None:
+            return self.path.read_bytes(), None
+        with zipfile.ZipFile(self.path) as archive:
+            chunks: list[bytes] = []
+            try:
+                with archive.open(self.inner) as stream:
+                    while chunk := stream.read(1 << 16):
+                        chunks.append(chunk)
+            except (zipfile.BadZipFile, EOFError, zipfile.zlib.error) as error:  # type: ignore[attr-defined]
+                return b"".join(chunks), f"the zip member is damaged ({error}); what could be unpacked was read"
+            except (RuntimeError, NotImplementedError) as error:
+                return b"", f"the zip member cannot be unpacked ({error})"
+            return b"".join(chunks), None
+
+
+def sha256(path: Path) -> str:
+    """Hash of a source file, kept with its trajectories."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def part_of(name: str) -> tuple[str, str | None]:
+    """The name without its word train, val or test, and the part that this word stands for."""
+    stem = name.rsplit(".", 1)[0]
+    found = _PART.findall(stem)
+    if len(found) != 1:
+        return stem, None
+    return re.sub(r"[_.\-]{2,}", "_", _PART.sub("", stem)).strip("_.-"), _PARTS[found[0].lower()]
+
+
+def xyz_members(path: Path) -> Iterator[Member]:
+    """The member of a single xyz file."""
+    stem, part = part_of(path.name)
+    yield Member(path, None, str(path.parent / stem), part)
+
+
+def zip_members(path: Path) -> Iterator[Member]:
+    """The xyz files in a zip, train before val before test."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [info.filename for info in archive.infolist() if not info.is_dir()]
+    except zipfile.BadZipFile as error:
+        raise ValueError(f"{path} is not a whole zip file ({error}); fetch it again") from error
+    names = [name for name in names if name.lower().endswith(XYZ_SUFFIXES) and not Path(name).name.startswith(".")
+             and not name.startswith("__MACOSX")]  # fmt: skip
+    if not names:
+        raise ValueError(f"{path} holds no .xyz or .extxyz file")
+    members = []
+    for name in names:
+        stem, part = part_of(Path(name).name)
+        members.append(Member(path, name, f"{path}/{Path(name).parent / stem}", part))
+    yield from sorted(members, key=_order)
+
+
+def folder_members(path: Path) -> Iterator[Member]:
+    """The xyz files of a folder and of the zips in it (not of folders within)."""
+    members: list[Member] = []
+    for each in sorted(path.iterdir()):
+        if each.suffix.lower() in XYZ_SUFFIXES:
+            members.extend(xyz_members(each))
+        elif each.suffix.lower() == ".zip":
+            members.extend(zip_members(each))
+    if not members:
+        raise ValueError(f"the folder {path} holds no .xyz, .extxyz or .zip file")
+    yield from sorted(members, key=_order)
+
+
+def _order(member: Member) -> tuple[str, int]:
+    return member.group, (None, "train", "val", "test").index(member.part)
