@@ -1,0 +1,30 @@
+"""Every script in examples/ runs, in a folder of its own."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mlff.train.config import TrainConfig
+
+ROOT = Path(__file__).parents[1]
+SCRIPTS = sorted((ROOT / "examples").glob("*.py"))
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def test_script_runs(script, tmp_path):
+    if "azobenzene-painn" in script.read_text() and not (ROOT / "models" / "azobenzene-painn").is_dir():
+        pytest.skip("the trained model of the example, models/azobenzene-painn, is not in this tree")
+    environment = {**os.environ, "MPLBACKEND": "Agg"}
+    result = subprocess.run(
+        [sys.executable, str(script)], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout
+
+
+@pytest.mark.parametrize("config", sorted((ROOT / "examples").glob("*.yaml")), ids=lambda path: path.stem)
+def test_config_is_valid(config):
+    assert TrainConfig.from_yaml(config).out
