@@ -25,8 +25,8 @@ class BesselBasis(nn.Module):
 
     def forward(self, distances: Tensor) -> Tensor:
         """Distances in Å, ``[...]``; the basis ``[..., K]``."""
-        scale = self.frequencies * (math.pi / self.cutoff * math.sqrt(2 / self.cutoff))
-        return scale * torch.sinc(distances.unsqueeze(-1) * (self.frequencies / self.cutoff))
+        r = distances.unsqueeze(-1).clamp(min=1e-8)  # the limit at zero, with derivatives that are finite
+        return torch.sin(r * (self.frequencies * (math.pi / self.cutoff))) * (math.sqrt(2 / self.cutoff) / r)
 
 
 class GaussianBasis(nn.Module):
