@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .graph import Graph
 from .neighbors import half_list
+from .neighbors.structure import check_pbc
 
 HalfList = tuple[NDArray[np.int64], NDArray[np.int64]]
 """Pairs ``[P, 2]`` and their integer cell shifts ``[P, 3]``, each pair once."""
@@ -52,13 +53,13 @@ def build_graph(
     Raises:
         ValueError: positions, cell or periodicity that no neighbour list can be made of.
     """
-    positions = np.ascontiguousarray(positions, dtype=np.float64).reshape(-1, 3)
+    pairs, shifts = neighbors or half_list(positions, cell, pbc, cutoff, backend=backend)  # checks its arguments
+    positions = np.asarray(positions, dtype=np.float64).reshape(-1, 3)
     numbers = np.asarray(atomic_numbers, dtype=np.int64).reshape(-1)
     if len(numbers) != len(positions):
         raise ValueError(f"{len(numbers)} atomic numbers were given for {len(positions)} positions; give one an atom")
-    periodic = None if pbc is None or not np.any(pbc) else np.broadcast_to(np.asarray(pbc, dtype=bool), (3,))
+    periodic = check_pbc(pbc) if np.any(pbc) else None  # a cell without a periodic axis is a molecule
     cell_array = None if periodic is None else np.asarray(cell, dtype=np.float64).reshape(3, 3)
-    pairs, shifts = neighbors or half_list(positions, cell_array, periodic, cutoff, backend=backend)
 
     def tensor(array: NDArray, dtype: torch.dtype) -> torch.Tensor:
         return torch.as_tensor(np.ascontiguousarray(array), dtype=dtype, device=device)

@@ -158,12 +158,12 @@ class TensorNet(Model):
 def _basis(dtype: torch.dtype, device: torch.device) -> Tensor:
     """Orthonormal 3 x 3 matrices, as rows of nine: identity, three antisymmetric, five symmetric traceless."""
     basis = torch.zeros(9, 3, 3, dtype=torch.float64)
-    basis[0] = torch.eye(3) / 3**0.5
+    basis[0] = torch.eye(3, dtype=torch.float64) / 3**0.5
     for k, (i, j) in enumerate(((1, 2), (2, 0), (0, 1))):
         basis[1 + k, j, i], basis[1 + k, i, j] = 2**-0.5, -(2**-0.5)  # the matrix of v x, v along axis k
         basis[4 + k, j, i] = basis[4 + k, i, j] = 2**-0.5
-    basis[7] = torch.diag(torch.tensor([1.0, -1.0, 0.0])) / 2**0.5
-    basis[8] = torch.diag(torch.tensor([-1.0, -1.0, 2.0])) / 6**0.5
+    basis[7] = torch.diag(basis.new_tensor([1.0, -1.0, 0.0])) / 2**0.5
+    basis[8] = torch.diag(basis.new_tensor([-1.0, -1.0, 2.0])) / 6**0.5
     return basis.view(9, 9).to(device, dtype)
 
 
