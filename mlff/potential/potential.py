@@ -148,11 +148,14 @@ class Potential(nn.Module):
             strain = positions.new_zeros(graph.num_graphs, 3, 3, requires_grad=True) if stress else None
             energies = self.atom_energies(_strained(graph, positions, strain))
             energy = scatter_sum(energies, graph.batch, graph.num_graphs)
-            wanted = range(self.num_states) if states is None else states
+            wanted = tuple(range(self.num_states) if states is None else states)
             inputs = [positions] if strain is None else [positions, strain]
             per_state = [
-                torch.autograd.grad(energy[:, s].sum(), inputs, create_graph=self.training, retain_graph=True)
-                for s in wanted
+                # The last backward pass frees the graph: compiled models need that, and it saves memory.
+                torch.autograd.grad(
+                    energy[:, s].sum(), inputs, create_graph=self.training, retain_graph=self.training or k + 1 < len(wanted)
+                )
+                for k, s in enumerate(wanted)
             ]
         results = {"energy": energy, "energies": energies}
         if forces:
