@@ -1,0 +1,229 @@
+"""MLFFCalculator: a potential as a calculator of ASE, the Atomic Simulation Environment."""
+
+from __future__ import annotations
+
+import copy
+import math
+import os
+import warnings
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from ase import Atoms
+from ase.calculators.calculator import Calculator, Parameters, PropertyNotImplementedError, all_changes
+from ase.data import chemical_symbols
+
+from mlff.graph import Graph, VerletList, build_graph
+from mlff.potential.checkpoint import load_potential
+from mlff.potential.potential import Potential
+
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
+SMALLEST_DISTANCE = 0.1
+"""Atoms nearer than this, in angstrom, are a mistake in the structure, not physics."""
+ENERGIES = ("energy", "free_energy", "energies", "state_energies")
+
+
+class MLFFCalculator(Calculator):
+    """Energies, forces and stress of a trained potential for ASE.
+
+    Results, in eV and angstrom: ``energy`` and ``free_energy`` (the same) and ``forces`` ``[N, 3]`` of the chosen
+    state, ``energies`` ``[N]`` (its parts, one an atom, whose sum is the energy), ``state_energies`` ``[S]`` of all
+    states and, for cells periodic along three axes, ``stress`` in Voigt order (xx, yy, zz, yz, xz, xy) with ASE's sign.
+
+    Args:
+        model: name in models/ (``mlff models`` lists them), path of a checkpoint or of a training run, or a Potential,
+            which is copied.
+        state: electronic state, from 0, that ``energy``, ``forces`` and ``stress`` belong to.
+        device: such as ``"cpu"`` or ``"cuda:0"``; None means a GPU where there is one, or the device of a Potential.
+        dtype: precision of the network. Positions, distances and sums over atoms are float64 in any case; geometry
+            optimisations below 1e-3 eV/angstrom, vibrations, and energy conservation deserve ``"float64"``.
+        skin: in angstrom; a neighbour list is used again while no atom has moved half of it. Only pairs within the
+            cutoff reach the model, so results do not depend on it. 0 builds a list for every step.
+        compile: compile the network with torch.compile. The first steps take a minute; it pays for long runs. Where
+            it does not work (no C++ compiler) one warning says so and the network runs as it is.
+    """
+
+    implemented_properties = ["energy", "free_energy", "forces", "stress", "energies", "state_energies"]
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | Potential,
+        *,
+        state: int = 0,
+        device: str | torch.device | None = None,
+        dtype: Literal["float32", "float64"] = "float32",
+        skin: float = 0.5,
+        compile: bool = False,
+    ) -> None:
+        super().__init__()
+        if dtype not in DTYPES:
+            raise ValueError(f"`dtype` is {dtype!r}; choose 'float32' or 'float64'")
+        if not isinstance(skin, int | float) or not (math.isfinite(skin) and skin >= 0):
+            raise ValueError(f"`skin` is {skin!r}; give a distance in angstrom, 0 or more")
+        if not isinstance(compile, bool):
+            raise ValueError(f"`compile` is {compile!r}; give True or False")
+        if isinstance(model, Potential):
+            device = checked_device(device if device is not None else next(model.parameters()).device)
+            potential = copy.deepcopy(model)
+            name = "Potential"
+        elif isinstance(model, str | os.PathLike):
+            device = checked_device(device if device is not None else "cuda" if torch.cuda.is_available() else "cpu")
+            potential = load_potential(model)
+            name = os.fspath(model)
+        else:
+            raise ValueError(f"`model` is a {type(model).__name__}; give a name that `mlff models` lists, the path of a "
+                             f"checkpoint, or a Potential")
+        self.potential = potential.to(device=device, dtype=DTYPES[dtype]).eval().requires_grad_(False)
+        self.device = device
+        self.parameters = Parameters(model=name, state=0, dtype=dtype, skin=float(skin), compile=compile)
+        self.state = state
+        self.neighbors = VerletList(self.potential.cutoff, float(skin))
+        self._start_compiling(compile)
+
+    @property
+    def state(self) -> int:
+        """Electronic state that energy, forces and stress belong to; setting it drops the results so far."""
+        return self.parameters["state"]
+
+    @state.setter
+    def state(self, state: int) -> None:
+        num_states = self.potential.num_states
+        if isinstance(state, bool) or not isinstance(state, int | np.integer) or not 0 <= state < num_states:
+            known = "only state 0" if num_states == 1 else f"the states 0 to {num_states - 1}"
+            raise ValueError(f"`state` is {state!r}, but the model has {known}")
+        self.parameters["state"] = int(state)
+        self.reset()
+
+    def calculate(
+        self,
+        atoms: Atoms | None = None,
+        properties: list[str] | tuple[str, ...] = ("energy",),
+        system_changes: list[str] = all_changes,
+    ) -> None:
+        """Compute what ASE asks for; ASE calls this where nothing that it remembers will do."""
+        atoms = self.atoms if atoms is None else atoms
+        if atoms is None:
+            raise ValueError("the calculator has no structure; set `atoms.calc` and ask the atoms")
+        if "stress" in properties and not atoms.pbc.all():
+            raise PropertyNotImplementedError(f"stress needs a cell periodic along three axes; pbc is {atoms.pbc.tolist()}")
+        self.reset()  # a failure below leaves no results, neither old nor half
+        check_structure(atoms, self.potential.species)
+        graph = self._graph(atoms)
+        check_distances(atoms, graph)
+        derivatives = not set(properties) <= set(ENERGIES)
+        results = self._evaluate(graph, derivatives, derivatives and bool(atoms.pbc.all()))
+        super().calculate(atoms, properties, system_changes)
+        self.results = results
+
+    def _graph(self, atoms: Atoms) -> Graph:
+        positions, numbers = atoms.get_positions(), atoms.get_atomic_numbers()
+        cell, pbc = (atoms.cell.array, atoms.pbc) if atoms.pbc.any() else (None, None)
+        neighbors = self.neighbors.pairs(positions, numbers, cell, pbc)
+        return build_graph(
+            positions, numbers, self.potential.cutoff, cell=cell, pbc=pbc, neighbors=neighbors, device=self.device
+        )
+
+    def _evaluate(self, graph: Graph, forces: bool, stress: bool) -> dict[str, Any]:
+        if self._compile_untried:
+            self._try_compiled(graph)
+        output = self._forward(graph, forces, stress)
+        state = self.state
+        state_energies = output["energy"][0].cpu().numpy()
+        results: dict[str, Any] = {
+            "energy": float(state_energies[state]),
+            "free_energy": float(state_energies[state]),
+            "energies": output["energies"][:, state].cpu().numpy(),
+            "state_energies": state_energies,
+        }
+        if forces:
+            results["forces"] = output["forces"][:, 0].double().cpu().numpy()
+        if stress:
+            results["stress"] = output["stress"][0, 0].double().cpu().numpy()
+        return results
+
+    def _try_compiled(self, graph: Graph) -> None:
+        """Compile, which happens in the first call; where that fails, say so and go on without."""
+        self._compile_untried = False
+        try:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message=".*functools.lru_cache")  # torch traces through ours; harmless
+                self._forward(graph, forces=True, stress=False)
+        except Exception as error:  # whatever the compiler chain raises; an error of the model comes again, uncompiled
+            self.potential.model._compiled_call_impl = None
+            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+            warnings.warn(f"torch.compile failed, so the model runs uncompiled: {reason}", stacklevel=7)
+
+    def _forward(self, graph: Graph, forces: bool, stress: bool) -> dict[str, torch.Tensor]:
+        with torch.no_grad():  # the potential turns gradients on where it needs them
+            return self.potential(graph, forces=forces, stress=stress, states=(self.state,))
+
+    def _start_compiling(self, compile: bool) -> None:
+        self._compile_untried = compile
+        if compile:
+            self.potential.model.compile(dynamic=True)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "get_spin_polarized"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._start_compiling(self.parameters["compile"])  # compiled code is left behind when a module is copied
+
+
+def checked_device(device: str | torch.device) -> torch.device:
+    """The device, or a ValueError where this machine has none such."""
+    try:
+        checked = torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(f"`device` is {device!r}; give 'cpu', 'cuda' or 'cuda:0', 'cuda:1', ...") from error
+    if checked.type == "cuda":
+        if not torch.cuda.is_available():
+            raise ValueError(f"`device` is {str(device)!r}, but torch finds no CUDA GPU here; use 'cpu', or install a "
+                             f"torch that is built for this GPU and its driver")
+        if checked.index is not None and checked.index >= torch.cuda.device_count():
+            raise ValueError(f"`device` is {str(device)!r}, but there are {torch.cuda.device_count()} GPUs, from cuda:0")
+    elif checked.type != "cpu":
+        raise ValueError(f"`device` is {str(device)!r}; this package runs on 'cpu' and 'cuda' (float64 is needed)")
+    return checked
+
+
+def check_structure(atoms: Atoms, species: tuple[int, ...]) -> None:
+    """Raise ValueError for a structure that the model cannot be asked about: empty, not finite, unknown elements."""
+    if len(atoms) == 0:
+        raise ValueError("the structure has no atoms")
+    finite = np.isfinite(atoms.get_positions()).all(axis=1)
+    if not finite.all():
+        raise ValueError(f"the positions of {_listed(np.flatnonzero(~finite), atoms)} are not finite numbers")
+    if atoms.pbc.any() and not np.isfinite(atoms.cell.array).all():
+        raise ValueError(f"the cell is not finite: {atoms.cell.array.tolist()}")
+    numbers = atoms.get_atomic_numbers()
+    unknown = ~np.isin(numbers, species)
+    if unknown.any():
+        elements = ", ".join(_symbol(number) for number in sorted(set(numbers[unknown].tolist())))
+        raise ValueError(f"the model was not trained on {elements} ({_listed(np.flatnonzero(unknown), atoms)}); "
+                         f"it knows {', '.join(_symbol(number) for number in species)}")
+
+
+def check_distances(atoms: Atoms, graph: Graph) -> None:
+    """Raise ValueError where two atoms, or an atom and an image, lie on top of each other."""
+    if graph.num_pairs == 0:
+        return
+    squares = graph.pair_vectors().square().sum(dim=1)
+    nearest = int(squares.argmin())
+    distance = float(squares[nearest]) ** 0.5
+    if distance < SMALLEST_DISTANCE:
+        i, j = graph.pairs[:, nearest].tolist()
+        raise ValueError(f"{_listed(np.array([i, j]), atoms)} are {distance:.3g} angstrom apart; "
+                         f"nothing below {SMALLEST_DISTANCE} angstrom is physical: check the structure or the cell")
+
+
+def _listed(indices: np.ndarray, atoms: Atoms) -> str:
+    """``atoms 3 (C), 7 (H)``, with at most six named."""
+    named = ", ".join(f"{index} ({_symbol(atoms.numbers[index])})" for index in indices[:6].tolist())
+    more = f" and {len(indices) - 6} more" if len(indices) > 6 else ""
+    return f"atom{'s' if len(indices) > 1 else ''} {named}{more}"
+
+
+def _symbol(number: int) -> str:
+    return chemical_symbols[number] if 0 <= number < len(chemical_symbols) else f"element {number}"
