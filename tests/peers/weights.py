@@ -1,0 +1,82 @@
+"""The weights of the reference implementations, copied into ours: names and orders are all that differ."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from mlff.potential.potential import Potential
+
+Weights = Mapping[str, Tensor]
+
+
+def load_schnetpack(potential: Potential, peer: nn.Module) -> None:
+    """Copy the weights of a ``schnetpack.model.NeuralNetworkPotential`` with PaiNN and Atomwise."""
+    theirs = peer.state_dict()
+    weights = {"model.embedding.weight": _elements(potential, theirs["representation.embedding.weight"])}
+    weights |= _layer("model.filters", theirs, "representation.filter_net")
+    for layer in range(potential.model.config.num_layers):
+        interaction, mixing = f"representation.interactions.{layer}", f"representation.mixing.{layer}"
+        for ours, their in ((0, 0), (2, 1)):
+            weights |= _layer(
+                f"model.interactions.{layer}.context.{ours}", theirs, f"{interaction}.interatomic_context_net.{their}"
+            )
+            weights |= _layer(
+                f"model.mixings.{layer}.context.{ours}", theirs, f"{mixing}.intraatomic_context_net.{their}"
+            )
+        weights |= _layer(f"model.mixings.{layer}.vector_mix", theirs, f"{mixing}.mu_channel_mix")
+    for ours, their in ((0, 0), (2, 1)):
+        weights |= _layer(f"head.network.{ours}", theirs, f"output_modules.0.outnet.{their}")
+    potential.load_state_dict(weights)
+
+
+def load_torchmdnet(potential: Potential, peer: nn.Module) -> None:
+    """Copy the weights of a ``torchmdnet.models.model.TorchMD_Net`` with TensorNet and the output model Scalar."""
+    theirs = peer.state_dict()
+    embedding = "representation_model.tensor_embedding"
+    weights = {"model.embedding.element.weight": _elements(potential, theirs[f"{embedding}.emb.weight"])}
+    weights |= _layer("model.embedding.element_pair", theirs, f"{embedding}.emb2")
+    weights |= _layer("model.embedding.norm", theirs, f"{embedding}.init_norm")
+    for kind in ("weight", "bias"):  # one linear layer for the three parts I, A, S
+        parts = [theirs[f"{embedding}.distance_proj{part}.{kind}"] for part in (1, 2, 3)]
+        weights[f"model.embedding.radial.{kind}"] = torch.cat(parts)
+    for part in range(3):
+        weights |= _layer(f"model.embedding.mix.{part}", theirs, f"{embedding}.linears_tensor.{part}")
+    weights |= _layer("model.embedding.scale.0", theirs, f"{embedding}.linears_scalar.0")
+    weights |= _layer("model.embedding.scale.2", theirs, f"{embedding}.linears_scalar.1", parts_last=True)
+    for layer in range(potential.model.config.num_layers):
+        ours, their = f"model.interactions.{layer}", f"representation_model.layers.{layer}"
+        weights |= _layer(f"{ours}.filters.0", theirs, f"{their}.linears_scalar.0")
+        weights |= _layer(f"{ours}.filters.2", theirs, f"{their}.linears_scalar.1")
+        weights |= _layer(f"{ours}.filters.4", theirs, f"{their}.linears_scalar.2", parts_last=True)
+        for part in range(3):
+            weights |= _layer(f"{ours}.mix_before.{part}", theirs, f"{their}.linears_tensor.{part}")
+            weights |= _layer(f"{ours}.mix_after.{part}", theirs, f"{their}.linears_tensor.{part + 3}")
+    weights |= _layer("model.norm", theirs, "representation_model.out_norm")
+    weights |= _layer("model.readout.0", theirs, "representation_model.linear")
+    for index in (0, 2):
+        weights |= _layer(f"head.network.{index}", theirs, f"output_model.output_network.layers.{index}")
+    potential.load_state_dict(weights)
+
+
+def _layer(ours: str, theirs: Weights, their: str, parts_last: bool = False) -> Weights:
+    """Weight and bias of one layer under our name.
+
+    Args:
+        parts_last: their outputs run over the three parts, then the features (since torchmd-net 3); ours over the
+            features, then the parts, as in the paper's code.
+    """
+    found = {kind: theirs[f"{their}.{kind}"] for kind in ("weight", "bias") if f"{their}.{kind}" in theirs}
+    if parts_last:
+        found = {kind: value.unflatten(0, (3, -1)).transpose(0, 1).flatten(0, 1) for kind, value in found.items()}
+    return {f"{ours}.{kind}": value for kind, value in found.items()}
+
+
+def _elements(potential: Potential, rows: Tensor) -> Tensor:
+    """Embeddings of the elements; those that the peer has no row for stay as they are."""
+    (name,) = [name for name in potential.state_dict() if name.endswith(("model.embedding.weight", "element.weight"))]
+    table = potential.state_dict()[name].clone()
+    table[: len(rows)] = rows[: len(table)]
+    return table
