@@ -1,0 +1,1 @@
+"""Training: configuration, data loading, the loop, metrics and what a run leaves behind."""

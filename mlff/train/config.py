@@ -1,0 +1,299 @@
+"""The configuration of a training run: a YAML file with these keys, checked when it is read."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+EMBEDDED_DATA = "azobenzene"
+"""The word that stands for the data set inside the package where a file name is expected."""
+
+DEFAULT_MODEL = "painn"
+
+
+class Section(BaseModel):
+    """A part of the configuration: constants, and no key that is not listed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DataConfig(Section):
+    """What to learn from."""
+
+    path: str = EMBEDDED_DATA
+    """A native HDF5 file (`mlff data import` makes one), or the word ``azobenzene`` for the set inside the package."""
+    split: str | None = None
+    """Name of the split in the file; may be left out where the file has one split only."""
+    num_train: int | None = Field(None, ge=1)
+    """Use this many training frames, evenly spaced through the split; all by default. Likewise ``num_val``."""
+    num_val: int | None = Field(None, ge=1)
+    states: tuple[int, ...] | None = None
+    """Electronic states to learn, counted from 0 in the file's order; all by default."""
+    validation_frames: int | None = Field(1000, ge=1)
+    """Validate on at most this many frames of ``val`` (evenly spaced) after each epoch; the last evaluation uses all."""
+
+    @field_validator("states", mode="before")
+    @classmethod
+    def _read_states(cls, value: Any) -> Any:
+        if isinstance(value, int):
+            return (value,)
+        return tuple(part for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("states")
+    @classmethod
+    def _check_states(cls, value: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        if value is not None and (not value or len(set(value)) != len(value) or min(value) < 0):
+            raise ValueError(f"must be different whole numbers from 0 on, such as 0,1; got {list(value)}")
+        return value
+
+
+class PotentialSection(Section):
+    """What stands around the model in the potential."""
+
+    zbl: bool = False
+    """Add the Ziegler-Biersack-Littmark repulsion of the nuclei, which keeps atoms apart where there are no data."""
+    atomic_energies: Literal["fit"] | dict[str, float] = "fit"
+    """Reference energy of each element, eV: ``fit`` to the training frames by least squares, or ``{C: -54.1, H: -10.7}``."""
+
+
+class LossConfig(Section):
+    """Weighted sum of the errors in energy (eV), force components (eV/Å) and stress components (eV/Å³)."""
+
+    energy: float = Field(0.05, ge=0)
+    forces: float = Field(0.95, ge=0)
+    stress: float = Field(0.0, ge=0)
+    kind: Literal["mse", "mae", "huber"] = "mse"
+    huber_delta: float = Field(0.1, gt=0)
+    """Where ``huber`` turns from quadratic to linear, in the unit of the error."""
+    energy_error: Literal["structure", "atom"] = "structure"
+    """``structure``: the error of a structure's energy. ``atom``: that error divided by the number of atoms, which suits
+    data sets whose structures differ much in size (and wants a weight larger by about N^2)."""
+
+    @model_validator(mode="after")
+    def _check(self) -> LossConfig:
+        if self.energy + self.forces + self.stress == 0:
+            raise ValueError("all weights are 0, so there is nothing to learn; set `loss.energy` or `loss.forces`")
+        return self
+
+
+class OptimizerConfig(Section):
+    """AdamW."""
+
+    learning_rate: float = Field(1e-3, gt=0)
+    weight_decay: float = Field(1e-2, ge=0)
+    betas: tuple[float, float] = (0.9, 0.999)
+    clip_norm: float | None = Field(10.0, gt=0)
+    """The gradient is shortened to this norm where it is longer; null does not clip."""
+
+    @field_validator("betas")
+    @classmethod
+    def _check_betas(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if not all(0 <= beta < 1 for beta in value):
+            raise ValueError(f"must be two numbers from 0 to below 1; got {list(value)}")
+        return value
+
+
+class ScheduleConfig(Section):
+    """Learning rate over the run: a linear warm-up, then a cosine to the end or steps down when validation stalls."""
+
+    kind: Literal["cosine", "plateau"] = "cosine"
+    warmup_steps: int = Field(100, ge=0)
+    minimum: float = Field(0.0, ge=0, le=1)
+    """Lowest learning rate, as a fraction of ``optimizer.learning_rate``."""
+    factor: float = Field(0.5, gt=0, lt=1)
+    """plateau: multiply the learning rate by this ..."""
+    patience: int = Field(10, ge=0)
+    """plateau: ... when the validation loss has not improved for more than this many epochs."""
+
+
+class EMAConfig(Section):
+    """Exponential moving average of the weights, which is what is validated and kept."""
+
+    decay: float = Field(0.999, ge=0, lt=1)
+    """0 keeps the latest weights."""
+    warmup: bool = True
+    """Average over fewer steps at the start: the decay of step t is at most (1 + t) / (10 + t)."""
+
+
+class EarlyStoppingConfig(Section):
+    """Stop when validation no longer improves."""
+
+    patience: int | None = Field(None, ge=1)
+    """Epochs without a better validation loss after which the run stops; null never stops it."""
+
+
+class TrainConfig(Section):
+    """A whole training run."""
+
+    data: DataConfig = DataConfig()
+    model: dict[str, Any] = Field(default={"name": DEFAULT_MODEL}, validate_default=True)
+    """``name`` of the architecture (painn where it is left out) and any of its options; also just the name."""
+    potential: PotentialSection = PotentialSection()
+    loss: LossConfig = LossConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+    ema: EMAConfig = EMAConfig()
+    early_stopping: EarlyStoppingConfig = EarlyStoppingConfig()
+    epochs: int = Field(100, ge=1)
+    batch_size: int = Field(10, ge=1)
+    """Frames a step, over all devices together."""
+    max_time: float | None = Field(None, gt=0)
+    """Minutes of training after which the run stops, with its learning-rate schedule at its end; null has no limit.
+    A resumed run counts what was spent before."""
+    seed: int = Field(0, ge=0, lt=2**63)
+    precision: Literal["32-true", "64-true", "bf16-mixed"] = "32-true"
+    """Arithmetic of the network; energies are summed in float64 whatever it is."""
+    tf32: bool = False
+    """On recent NVIDIA GPUs: multiply float32 matrices with 10 bits of mantissa, faster."""
+    accelerator: Literal["auto", "cpu", "cuda"] = "auto"
+    """``auto`` takes an NVIDIA GPU where there is one."""
+    devices: int | Literal["auto"] = 1
+    """Devices (or processes on CPUs) on each node; ``auto`` takes all."""
+    num_nodes: int = Field(1, ge=1)
+    num_threads: int | None = Field(None, ge=1)
+    """CPU threads of each process; null leaves torch's choice."""
+    out: str | None = None
+    """Folder that the run writes."""
+
+    @field_validator("model", mode="before")
+    @classmethod
+    def _check_model(cls, value: Any) -> dict[str, Any]:
+        from mlff.models import model_config
+
+        section = {"name": value} if isinstance(value, str) else value
+        if isinstance(section, Mapping):
+            section = {"name": DEFAULT_MODEL, **section}
+        if not isinstance(section, dict) or not isinstance(section["name"], str):
+            raise ValueError(f"must be the name of an architecture, or `name:` and its options; got {value!r}")
+        options = {key: option for key, option in section.items() if key != "name"}
+        return {"name": section["name"], **model_config(section["name"], **options).model_dump(mode="json", exclude={"name"})}
+
+    @field_validator("devices")
+    @classmethod
+    def _check_devices(cls, value: int | str) -> int | str:
+        if isinstance(value, int) and value < 1:
+            raise ValueError(f"must be 1 or more, or `auto`; got {value}")
+        return value
+
+    @classmethod
+    def build(cls, values: Mapping[str, Any] | None = None, overrides: Iterable[str] = ()) -> TrainConfig:
+        """The configuration of nested `values`, then of `overrides` such as ``optimizer.learning_rate=5e-4``.
+
+        Raises:
+            ValueError: an unknown key (with the name that was meant) or a value that does not fit, in one sentence.
+        """
+        merged = _copy(values or {})
+        for override in overrides:
+            _apply(merged, override)
+        try:
+            return cls.model_validate(merged)
+        except ValidationError as error:
+            raise ValueError(_sentence(error)) from error
+
+    @classmethod
+    def from_yaml(cls, path: str | os.PathLike[str], overrides: Iterable[str] = ()) -> TrainConfig:
+        """The configuration in a YAML file, then of `overrides` such as ``epochs=20``."""
+        return cls.build(read_yaml(path), overrides)
+
+    def to_yaml(self) -> str:
+        """The configuration with every default written out, as `from_yaml` reads it."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+
+
+def read_yaml(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The nested keys of a YAML file."""
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"there is no configuration file `{path}`")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"`{path}` is no YAML file: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict | None):
+        raise ValueError(f"`{path}` must hold `key: value` lines, such as `epochs: 100`; it holds {values!r:.60}")
+    return values or {}
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested keys as dotted ones: ``{"optimizer": {"betas": ...}}`` becomes ``{"optimizer.betas": ...}``."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            flat.update(flatten(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _copy(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: _copy(value) if isinstance(value, Mapping) else value for key, value in values.items()}
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key.strip():
+        raise ValueError(f"`{override}` is no override; write KEY=VALUE, such as optimizer.learning_rate=5e-4")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"the value in `{override}` cannot be read: {' '.join(str(error).split())}") from error
+    *parents, last = key.strip().split(".")
+    section = values
+    for parent in parents:
+        inner = section.get(parent, {})
+        if parent == "model" and isinstance(inner, str):
+            inner = {"name": inner}
+        if not isinstance(inner, dict):
+            raise ValueError(f"`{parent}` is a value ({inner!r}), not a section, so `{key}` cannot be set")
+        section[parent] = inner
+        section = inner
+    if key.strip() == "model" and isinstance(value, str) and isinstance(section.get("model"), dict):
+        section["model"] = {**section["model"], "name": value}
+    else:
+        section[last] = value
+
+
+def _sentence(error: ValidationError) -> str:
+    """The first thing wrong, as one sentence that names the key."""
+    first = error.errors(include_url=False)[0]
+    location = [str(part) for part in first["loc"]]
+    key = ".".join(location)
+    if first["type"] == "extra_forbidden":
+        parent = ".".join(location[:-1])
+        known = _keys(TrainConfig)
+        siblings = [name for name in known if name.rpartition(".")[0] == parent]
+        guess = difflib.get_close_matches(key, siblings, 1, 0.6) or _by_last_word(location[-1], known)
+        hint = f"did you mean `{guess[0]}`?" if guess else f"the keys there are {', '.join(siblings)}"
+        return f"there is no key `{key}` in the training configuration: {hint}"
+    message = first["msg"].removeprefix("Value error, ").rstrip(".")
+    if first["type"] == "value_error":
+        return f"`{key}`: {message}" if key and not message.startswith("`") else message
+    return f"`{key}` is {first['input']!r}, but {message[0].lower()}{message[1:]}".replace("but input", "but it")
+
+
+def _by_last_word(word: str, known: list[str]) -> list[str]:
+    """Keys of any section whose last word is near to `word`: finds ``optimizer.learning_rate`` for ``learning_rate``."""
+    words: dict[str, str] = {}
+    for name in known:
+        words.setdefault(name.rpartition(".")[2], name)
+    aliases = {"lr": "learning_rate", "num_epochs": "epochs", "max_epochs": "epochs", "output": "out", "rho": "energy"}
+    return [words[match] for match in difflib.get_close_matches(aliases.get(word, word), list(words), 1, 0.7)]
+
+
+def _keys(section: type[BaseModel], prefix: str = "") -> list[str]:
+    names = []
+    for name, field in section.model_fields.items():
+        names.append(f"{prefix}{name}")
+        inner = field.annotation
+        if not isinstance(inner, types.UnionType) and isinstance(inner, type) and typing.get_origin(inner) is None:
+            if issubclass(inner, BaseModel):
+                names += _keys(inner, f"{prefix}{name}.")
+    return names

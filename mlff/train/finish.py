@@ -1,0 +1,131 @@
+"""The end of a run: the best weights measured on all of val and test, and everything written that tells of them."""
+
+from __future__ import annotations
+
+import io
+import json
+import platform
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from mlff import __version__
+from mlff.train.metrics import Errors, Metrics, evaluate
+from mlff.train.state import replace_file
+
+if TYPE_CHECKING:
+    from mlff.train.loop import Trainer
+
+PACKAGES = ("torch", "lightning-fabric", "numpy", "vesin", "h5py")
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What came of a run."""
+
+    folder: Path
+    stop_reason: str
+    best_epoch: int
+    metrics: dict[str, Metrics]
+    """For ``val`` and, where the split has one, ``test``; empty for a run that was interrupted."""
+
+
+def finish(trainer: Trainer, reason: str, console: Console) -> RunResult:
+    """Evaluate the best weights, write predictions, summary and report, and print what a user wants to know."""
+    from mlff.train.report import write_report
+
+    folder, data = trainer.folder, trainer.data
+    trainer.ema.averaged.load_state_dict(trainer.best_weights)
+    metrics = {}
+    for part, indices in (("val", data.val), ("test", data.test)):
+        if len(indices):
+            console.print(f"Evaluating the model of epoch {trainer.best_epoch} on {len(indices)} {part} frames", highlight=False)
+            metrics[part] = evaluate(
+                trainer.ema.averaged, data.dataset, indices, 2 * trainer.config.batch_size, states=data.states,
+                loader=trainer.loader,
+            )  # fmt: skip
+            buffer = io.BytesIO()
+            np.savez_compressed(buffer, **metrics[part].predictions)
+            replace_file(folder.predictions(part), buffer.getvalue())
+    summary = summarize(trainer, reason, metrics)
+    replace_file(folder.summary, (json.dumps(summary, indent=2, allow_nan=False) + "\n").encode())
+    write_report(folder.path)
+    labels = data.state_labels
+    console.print()
+    console.print(error_table({part: each.errors() for part, each in metrics.items()}, labels))
+    console.print(closing_lines(folder.path, reason, trainer.best_epoch, str(data.dataset.path)), highlight=False, markup=False, soft_wrap=True)
+    return RunResult(folder.path, reason, trainer.best_epoch, metrics)
+
+
+def summarize(trainer: Trainer, reason: str, metrics: dict[str, Metrics]) -> dict[str, Any]:
+    """The content of ``summary.json``."""
+    data, config = trainer.data, trainer.config
+    seen = trainer.epoch * len(data.train) + min(trainer.batch * config.batch_size, len(data.train))
+    return {
+        "model": config.model["name"],
+        "model_path": str(trainer.folder.model),
+        "stop_reason": reason,
+        "epochs": trainer.epoch,
+        "steps": trainer.step,
+        "best_epoch": trainer.best_epoch,
+        "best_val_loss": trainer.best_loss,
+        "wall_time_s": round(trainer.elapsed, 1),
+        "frames_per_second": round(seen / trainer.train_seconds, 2) if trainer.train_seconds else None,
+        "num_parameters": sum(parameter.numel() for parameter in trainer.potential.parameters()),
+        "state_labels": list(data.state_labels),
+        "errors": {part: each.table() for part, each in metrics.items()},
+        "dataset": {
+            "path": str(data.dataset.path), **data.description, "num_val": len(data.val), "num_test": len(data.test),
+        },
+        "device": device_name(trainer.fabric.device),
+        "processes": trainer.fabric.world_size,
+        "threads": torch.get_num_threads(),
+        "versions": {"mlff": __version__, "python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+    }  # fmt: skip
+
+
+def error_table(errors: dict[str, list[Errors]], state_labels: tuple[str, ...] | list[str]) -> Table:
+    """A table of MAE and RMSE: a row for each quantity and state, two columns for each part of the data."""
+    table = Table(title="Errors")
+    table.add_column("quantity")
+    table.add_column("unit")
+    for part in errors:
+        table.add_column(f"{part} MAE", justify="right")
+        table.add_column(f"{part} RMSE", justify="right")
+    rows: dict[tuple[str, int | None, str], dict[str, Errors]] = {}
+    for part, found in errors.items():
+        for each in found:
+            rows.setdefault((each.quantity, each.state, each.unit), {})[part] = each
+    several = len(state_labels) > 1
+    for (quantity, state, unit), cells in rows.items():
+        name = quantity.replace("_", " ")
+        if several:
+            name += ", all states" if state is None else f", {state_labels[state]}"
+        texts = [(f"{cells[part].mae:.2f}", f"{cells[part].rmse:.2f}") if part in cells else ("-", "-") for part in errors]
+        table.add_row(name, unit, *(text for pair in texts for text in pair))
+    return table
+
+
+def closing_lines(folder: Path, reason: str, best_epoch: int, data: str) -> str:
+    """Why the run ended, where things are, and lines that use the model as they stand."""
+    return (
+        f"Stopped: {reason}. The model of epoch {best_epoch} is kept; see {folder / 'report.html'}\n\n"
+        f"Use it in Python:\n\n"
+        f"    from mlff import MLFFCalculator\n"
+        f'    atoms.calc = MLFFCalculator("{folder}")\n\n'
+        f"and from the command line:\n\n"
+        f"    mlff evaluate {folder} {data}\n"
+        f"    mlff optimize {folder} molecule.xyz\n"
+        f"    mlff md {folder} molecule.xyz\n"
+    )
+
+
+def device_name(device: torch.device) -> str:
+    """The processor's own name."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()

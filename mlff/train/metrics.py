@@ -1,0 +1,231 @@
+"""Errors of a potential on reference data: predictions, and their mean absolute and root mean square errors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from mlff.data import HDF5Dataset, HDF5View, System
+from mlff.graph import Graph
+from mlff.potential.potential import Potential
+from mlff.train.loaders import BatchLoader
+from mlff.train.loss import Targets
+
+Arrays = dict[str, np.ndarray]
+
+UNITS = {
+    "energy": "meV", "energy_per_atom": "meV/atom", "forces": "meV/Å", "stress": "meV/Å³"
+}  # fmt: skip
+"""Unit of the errors of each quantity."""
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Errors of one quantity in one state (or in all)."""
+
+    quantity: str
+    state: int | None
+    """Index of the state in the potential; None for all states together."""
+    mae: float
+    rmse: float
+    maximum: float
+    count: int
+    """Number of values."""
+
+    @property
+    def unit(self) -> str:
+        return UNITS[self.quantity]
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Predictions with their references, and what they say about the errors."""
+
+    predictions: Arrays
+    """``energy``, ``energy_ref`` ``[B,S]`` eV, ``forces``, ``forces_ref`` ``[N,S,3]`` eV/Å, for periodic data with a
+    reference ``stress``, ``stress_ref`` ``[B,S,6]`` eV/Å³, and ``num_atoms`` ``[B]``, ``indices`` ``[B]`` of the frames in
+    the dataset. Missing references are NaN."""
+
+    @property
+    def num_frames(self) -> int:
+        return len(self.predictions["num_atoms"])
+
+    def errors(self) -> list[Errors]:
+        """For each quantity with a reference: every state, then all of them where there are several."""
+        return error_list(self.predictions)
+
+    def error(self, quantity: str, state: int | None = None) -> Errors:
+        """Errors of one quantity, over all states by default.
+
+        `quantity` is energy (meV), energy_per_atom (meV/atom), forces (meV/Å) or stress (meV/Å³).
+        """
+        return _errors(self.predictions, quantity, state)
+
+    def table(self) -> dict[str, Any]:
+        """Errors over all states as JSON values, ``energy_mae_meV`` and so on, and each state's under ``states``."""
+        num_states = self.predictions["energy"].shape[1]
+        table: dict[str, Any] = {"num_frames": self.num_frames, **self._row(None)}
+        if num_states > 1:
+            table["states"] = [self._row(state) for state in range(num_states)]
+        return table
+
+    def _row(self, state: int | None) -> dict[str, float | None]:
+        row: dict[str, float | None] = {}
+        for quantity, unit in UNITS.items():
+            if quantity.removesuffix("_per_atom") in self.predictions:
+                errors = self.error(quantity, state)
+                unit = unit.replace("meV/atom", "meV").replace("/", "_per_").replace("Å³", "A3").replace("Å", "A")
+                row[f"{quantity}_mae_{unit}"] = errors.mae if errors.count else None
+                row[f"{quantity}_rmse_{unit}"] = errors.rmse if errors.count else None
+        return row
+
+
+def evaluate(
+    potential: Potential,
+    dataset: HDF5Dataset | HDF5View,
+    indices: np.ndarray | Sequence[int] | None = None,
+    batch_size: int = 32,
+    *,
+    states: Sequence[int] | None = None,
+    loader: BatchLoader | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Metrics:
+    """Predict frames of a dataset and compare with its references.
+
+    Args:
+        potential: in evaluation mode, as `load_potential` gives it.
+        indices: frames of the dataset, all by default.
+        batch_size: frames computed at once.
+        states: the dataset's state that each state of the potential is compared with; the same numbers by default.
+        loader: reads the frames, where the caller keeps one with its neighbour lists.
+        progress: called with the number of frames done after each batch.
+
+    Raises:
+        ValueError: an element that the potential does not know, or another number of states than it has.
+    """
+    frames = np.arange(len(dataset)) if indices is None else np.asarray(indices, dtype=np.int64)
+    if potential.training:
+        raise ValueError("the potential is in training mode; call `potential.eval()` first")
+    if len(frames) == 0:
+        raise ValueError("there are no frames to evaluate")
+    columns = check_states(potential.num_states, dataset.num_states, states)
+    parameter = next(potential.parameters())
+    loader = loader or BatchLoader(dataset, potential.cutoff, states=columns, device=parameter.device, cache_bytes=0)
+    known = set(potential.species)
+    has_stress = any(system.has("stress") for system in systems_of(dataset))
+    parts: dict[str, list[np.ndarray]] = {}
+    for first in range(0, len(frames), batch_size):
+        chosen = frames[first : first + batch_size]
+        graph, targets = loader.load(chosen)
+        unknown = sorted(set(graph.atomic_numbers.unique().tolist()) - known)
+        if unknown:
+            raise ValueError(f"the data hold the elements Z = {unknown}, which the potential was not trained on (it knows "
+                             f"Z = {sorted(known)})")
+        result = potential(graph, forces=True, stress=wants_stress(graph, targets))
+        for name, shape in (("energy", (graph.num_graphs,)), ("forces", (graph.num_atoms,)), ("stress", (graph.num_graphs,))):
+            if name not in result and not has_stress:
+                continue
+            predicted = result[name].detach().cpu().numpy() if name in result else np.full((*shape, len(columns), 6), np.nan)
+            reference = np.full(predicted.shape, np.nan, dtype=predicted.dtype)
+            if name in result and name in targets.values:
+                mask = targets.valid[name].cpu().numpy()
+                reference[mask] = targets.values[name].cpu().numpy()[mask]
+            parts.setdefault(name, []).append(predicted)
+            parts.setdefault(f"{name}_ref", []).append(reference)
+        parts.setdefault("num_atoms", []).append(targets.num_atoms.cpu().numpy().astype(np.int64))
+        if progress is not None:
+            progress(len(chosen))
+    arrays = {name: np.concatenate(arrays) for name, arrays in parts.items()}
+    return Metrics({**arrays, "indices": frames})
+
+
+def wants_stress(graph: Graph, targets: Targets) -> bool:
+    """Whether the stress of a batch has a reference and is defined: all of its structures are periodic on all axes."""
+    return "stress" in targets.values and graph.pbc is not None and bool(graph.pbc.all())
+
+
+def systems_of(dataset: HDF5Dataset | HDF5View) -> tuple[System, ...]:
+    """The systems behind a dataset or a view of one."""
+    return (dataset.dataset if isinstance(dataset, HDF5View) else dataset).systems
+
+
+def check_states(num_states: int, available: int, states: Sequence[int] | None) -> list[int]:
+    """The data's column for each of the potential's states, or a ValueError that says why there is none."""
+    columns = list(range(num_states)) if states is None else [int(state) for state in states]
+    if len(columns) != num_states:
+        raise ValueError(f"the potential has {num_states} state(s) but {len(columns)} of the data were chosen: "
+                         f"{columns}; choose one for each")
+    if columns and max(columns) >= available:
+        raise ValueError(f"state {max(columns)} was asked for, but the data have {available} state(s), counted from 0")
+    return columns
+
+
+def error_list(predictions: Arrays) -> list[Errors]:
+    """Errors of every quantity with a reference in prediction arrays: each state, then all where there are several."""
+    num_states = predictions["energy"].shape[1]
+    found = [
+        _errors(predictions, quantity, state)
+        for quantity in UNITS
+        if quantity.removesuffix("_per_atom") in predictions
+        for state in ([*range(num_states), None] if num_states > 1 else [0])
+    ]
+    return [errors for errors in found if errors.count]
+
+
+def _errors(predictions: Arrays, quantity: str, state: int | None) -> Errors:
+    name = quantity.removesuffix("_per_atom")
+    difference = predictions[name].astype(np.float64) - predictions[f"{name}_ref"]
+    if quantity == "energy_per_atom":
+        difference = difference / predictions["num_atoms"][:, None]
+    chosen = difference if state is None else difference[:, state]
+    errors = 1000.0 * chosen[~np.isnan(predictions[f"{name}_ref"] if state is None else predictions[f"{name}_ref"][:, state])]
+    if errors.size == 0:
+        return Errors(quantity, state, math.nan, math.nan, math.nan, 0)
+    absolute = np.abs(errors)
+    rmse = math.sqrt(float(np.square(errors).mean()))
+    return Errors(quantity, state, float(absolute.mean()), rmse, float(absolute.max()), int(errors.size))
+
+
+def torsion_degrees(positions: np.ndarray) -> np.ndarray:
+    """Signed torsion angle of four atoms in every frame, degrees from -180 to 180: ``[B,4,3]`` to ``[B]``."""
+    first, middle, last = (positions[:, k + 1] - positions[:, k] for k in range(3))
+    n1, n2 = np.cross(first, middle), np.cross(middle, last)
+    length = np.linalg.norm(middle, axis=1)
+    return np.degrees(np.arctan2(length * (first * n2).sum(1), (n1 * n2).sum(1)))
+
+
+def errors_by_torsion(
+    metrics: Metrics, dataset: HDF5Dataset | HDF5View, atoms: Sequence[int], edges: Sequence[float] = tuple(range(0, 181, 30))
+) -> list[dict[str, Any]]:
+    """Errors in bins of the absolute torsion angle |I-J-K-L| of four atoms (0-based indices into every frame).
+
+    Returns a row a bin: ``from`` and ``to`` in degrees (the last bin includes its end), ``num_frames`` and the columns of
+    `Metrics.table`; bins without frames have ``num_frames`` 0 and no errors.
+    """
+    num_atoms = metrics.predictions["num_atoms"]
+    if len(atoms) != 4 or len(set(atoms)) != 4 or min(atoms) < 0 or max(atoms) >= num_atoms.min():
+        raise ValueError(f"a torsion needs four different atoms, counted from 0 to {num_atoms.min() - 1}; got {list(atoms)}")
+    angles = np.empty(len(num_atoms))
+    for first in range(0, len(angles), 1000):
+        batch = dataset.batch(metrics.predictions["indices"][first : first + 1000])
+        starts = np.cumsum(batch.num_atoms) - batch.num_atoms
+        angles[first : first + 1000] = torsion_degrees(batch.positions[starts[:, None] + np.asarray(atoms)[None, :]])
+    angles = np.abs(angles)
+    rows = []
+    for low, high in zip(edges[:-1], edges[1:], strict=True):
+        inside = (angles >= low) & ((angles < high) if high != edges[-1] else (angles <= high))
+        errors = select_frames(metrics, inside).table() if inside.any() else {"num_frames": 0}
+        rows.append({"from": float(low), "to": float(high), **errors})
+    return rows
+
+
+def select_frames(metrics: Metrics, chosen: np.ndarray) -> Metrics:
+    """The metrics of the frames where `chosen` (bool ``[B]``) is true."""
+    atoms = np.repeat(chosen, metrics.predictions["num_atoms"])
+    per_atom = ("forces", "forces_ref")
+    return Metrics({name: array[atoms if name in per_atom else chosen] for name, array in metrics.predictions.items()})

@@ -1,0 +1,182 @@
+"""What a run begins with: the frames of each part of the split, checked, and a potential fitted to their scale."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from ase.data import atomic_numbers, chemical_symbols
+
+from mlff.data import HDF5Dataset
+from mlff.data.statistics import fit_atomic_energies, force_rms
+from mlff.models import model_config
+from mlff.potential.potential import Potential
+from mlff.train.config import EMBEDDED_DATA, DataConfig, LossConfig, TrainConfig
+from mlff.train.metrics import check_states
+
+
+@dataclass(frozen=True)
+class RunData:
+    """The data of a run."""
+
+    dataset: HDF5Dataset
+    split: str
+    train: np.ndarray
+    val: np.ndarray
+    test: np.ndarray
+    """Indices of frames in the dataset; test may be empty."""
+    states: tuple[int, ...]
+    """The dataset's state behind each of the potential's."""
+    state_labels: tuple[str, ...]
+    level_of_theory: str
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of which frames are used for what and of their energies: tells whether a resumed run sees the same."""
+        digest = hashlib.sha256(str(self.states).encode())
+        for indices in (self.train, self.val, self.test):
+            digest.update(len(indices).to_bytes(8, "little") + np.asarray(indices, dtype="<i8").tobytes())
+        energy = read_energies(self.dataset, self.train)
+        digest.update(np.ascontiguousarray(energy, dtype="<f8").tobytes())
+        return digest.hexdigest()
+
+
+    @property
+    def description(self) -> dict[str, object]:
+        """What a model trained on these data should tell of them (JSON values)."""
+        return {
+            "data": self.dataset.path.name, "split": self.split, "num_train": len(self.train), "states": list(self.states),
+            "state_labels": list(self.state_labels), "level_of_theory": self.level_of_theory,
+        }  # fmt: skip
+
+
+def open_dataset(path: str) -> HDF5Dataset:
+    """The dataset in a file, or the one inside the package for the word ``azobenzene``."""
+    if path == EMBEDDED_DATA:
+        from mlff.datasets import azobenzene
+
+        return azobenzene()
+    if not Path(path).is_file():
+        raise ValueError(f"there is no data file `{path}`; make one with `mlff data import`, or give the word "
+                         f"`{EMBEDDED_DATA}` for the data set inside the package")
+    return HDF5Dataset(path)
+
+
+def choose_split(dataset: HDF5Dataset, name: str | None) -> str:
+    """The name of the split to use: the given one, the only one, or ``time`` where several include it."""
+    if name is None and "time" in dataset.splits:
+        return "time"
+    if name is None and len(dataset.splits) > 1:
+        raise ValueError(f"`{dataset.path}` has the splits {', '.join(dataset.splits)}; choose one with --split")
+    if name is None and not dataset.splits:
+        raise ValueError(f"`{dataset.path}` has no split into train, val and test; make one with "
+                         f"`mlff data split {dataset.path} --by time`")
+    chosen = dataset.splits[0] if name is None else name
+    dataset.split(chosen)
+    return chosen
+
+
+def prepare_data(config: DataConfig, loss: LossConfig) -> RunData:
+    """Open the data and check that they hold what the run needs.
+
+    Raises:
+        ValueError: no frames, no such state, no references for a quantity with a weight, elements seen in val or test only.
+    """
+    dataset = open_dataset(config.path)
+    split = choose_split(dataset, config.split)
+    parts = dataset.split(split)
+    for part in ("train", "val"):
+        if len(parts[part]) == 0:
+            raise ValueError(f"the split `{split}` of `{dataset.path}` has no {part} frames; make one that has with "
+                             f"`mlff data split`")
+    train, val = spread(parts["train"], config.num_train), spread(parts["val"], config.num_val)
+    states = tuple(range(dataset.num_states)) if config.states is None else config.states
+    check_states(len(states), dataset.num_states, states)
+    owners = {part: np.unique(dataset.locate(indices)[0]) for part, indices in (("train", train), ("val", val), ("test", parts["test"]))}
+    used = [dataset.systems[k] for k in owners["train"]]
+    for quantity in ("energy", "forces", "stress"):
+        if getattr(loss, quantity) > 0 and not any(system.has(quantity) for system in used):
+            raise ValueError(f"`loss.{quantity}` is {getattr(loss, quantity)}, but the training frames of `{dataset.path}` "
+                             f"have no {quantity}; set `loss.{quantity}=0`, or import the data again with {quantity}")
+    known = {int(z) for system in used for z in system.atomic_numbers}
+    for part in ("val", "test"):
+        unseen = {int(z) for k in owners[part] for z in dataset.systems[k].atomic_numbers} - known
+        if unseen:
+            raise ValueError(f"the {part} frames of split `{split}` hold the elements Z = {sorted(unseen)}, which no training "
+                             f"frame has; make another split")
+    most = max(dataset.systems, key=lambda system: system.num_states)
+    levels = dict.fromkeys(system.level_of_theory for system in used if system.level_of_theory)
+    labels = tuple(most.state_labels[state] or f"state {state}" for state in states)
+    return RunData(dataset, split, train, val, parts["test"], states, labels, ", ".join(levels))
+
+
+def spread(indices: np.ndarray, count: int | None) -> np.ndarray:
+    """`count` of the indices, evenly spaced; all of them where it is None or larger."""
+    if count is None or count >= len(indices):
+        return indices
+    return indices[np.linspace(0, len(indices) - 1, count).round().astype(np.int64)]
+
+
+def read_energies(dataset: HDF5Dataset, indices: np.ndarray) -> np.ndarray:
+    """Energies of frames, eV, float64 ``[B,S]``; NaN where missing."""
+    owners, rows = dataset.locate(indices)
+    energies = np.full((len(indices), dataset.num_states), np.nan)
+    for k in np.unique(owners):
+        system, places = dataset.systems[k], np.flatnonzero(owners == k)
+        if system.has("energy"):
+            values = system.read("energy", rows[places])
+            if system.has("energy_valid"):
+                values = np.where(system.read("energy_valid", rows[places]), values, np.nan)
+            energies[places[:, None], np.arange(system.num_states)] = values
+    return energies
+
+
+def build_potential(config: TrainConfig, data: RunData, dtype: torch.dtype) -> Potential:
+    """A fresh potential for the data, its weights drawn from torch's global generator.
+
+    Atomic reference energies are those of the configuration or a least-squares fit to the training frames; the scale of
+    the network's output is the RMS of the training forces (1 eV where there are none).
+    """
+    owners = np.unique(data.dataset.locate(data.train)[0])
+    species = sorted({int(z) for k in owners for z in data.dataset.systems[k].atomic_numbers})
+    given = config.potential.atomic_energies
+    energies = _fit(data, species) if given == "fit" else _given(given, species)
+    rms = force_rms(data.dataset, data.train) if any(data.dataset.systems[k].has("forces") for k in owners) else float("nan")
+    name, options = config.model["name"], {key: value for key, value in config.model.items() if key != "name"}
+    return Potential.build(
+        model_config(name, **options),
+        species=species,
+        atomic_energies=energies,
+        num_states=len(data.states),
+        scale=float(rms) if np.isfinite(rms) and rms > 0 else 1.0,
+        zbl=config.potential.zbl,
+    ).to(dtype)
+
+
+def _given(energies: Mapping[str, float], species: list[int]) -> dict[int, float]:
+    """Reference energies by atomic number, from a user's by symbol (or atomic number as text)."""
+    found: dict[int, float] = {}
+    for symbol, energy in energies.items():
+        number = int(symbol) if symbol.isdigit() else atomic_numbers.get(symbol.strip().capitalize())
+        if number is None or not 1 <= number < len(chemical_symbols):
+            raise ValueError(f"`potential.atomic_energies` names {symbol!r}, which is no element; write symbols, such as C: -54.1")
+        found[number] = energy
+    missing = [chemical_symbols[z] for z in species if z not in found]
+    if missing:
+        raise ValueError(f"`potential.atomic_energies` has no value for {', '.join(missing)}, which the training frames hold; "
+                         f"give one for each element, or `fit`")
+    return {z: found[z] for z in species}
+
+
+def _fit(data: RunData, species: list[int]) -> dict[int, float]:
+    """Least-squares reference energies, one set for all states; zero where the frames have forces only."""
+    energies = read_energies(data.dataset, data.train)[:, list(data.states)]
+    if not np.isfinite(energies).any():
+        return dict.fromkeys(species, 0.0)
+    owners, _ = data.dataset.locate(data.train)
+    fitted = fit_atomic_energies([data.dataset.systems[k].atomic_numbers for k in owners], energies)
+    return {z: fitted.get(z, 0.0) for z in species}

@@ -1,0 +1,72 @@
+"""The errors on validation frames after an epoch, computed by all processes together."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+
+from mlff.potential.potential import Potential
+from mlff.train.config import LossConfig
+from mlff.train.loaders import BatchLoader
+from mlff.train.loss import QUANTITIES, Targets, loss_terms, weighted_loss
+from mlff.train.metrics import Metrics, evaluate
+
+
+@dataclass(frozen=True)
+class ValidationErrors:
+    """The validation loss and the errors behind it; NaN where there are no references."""
+
+    loss: float
+    energy_mae: float
+    """meV a structure, as the next."""
+    energy_rmse: float
+    forces_mae: float
+    """meV/Å a component, as the next."""
+    forces_rmse: float
+
+    def row(self) -> dict[str, float | None]:
+        """As columns of ``metrics.csv``."""
+        columns = {
+            "val_loss": self.loss, "val_energy_mae_meV": self.energy_mae, "val_energy_rmse_meV": self.energy_rmse,
+            "val_forces_mae_meV_per_A": self.forces_mae, "val_forces_rmse_meV_per_A": self.forces_rmse,
+        }  # fmt: skip
+        return {name: value if math.isfinite(value) else None for name, value in columns.items()}
+
+
+def validate(
+    potential: Potential, loader: BatchLoader, indices: np.ndarray, batch_size: int, loss: LossConfig, fabric: Fabric
+) -> ValidationErrors:
+    """Errors of the potential on frames of the loader's dataset, each process computing its part."""
+    part = indices[fabric.global_rank :: fabric.world_size]
+    totals = torch.zeros(4, len(QUANTITIES), dtype=torch.float64)  # loss sums, absolute, squared errors, counts
+    if len(part):
+        metrics = evaluate(potential, loader.dataset, part, batch_size, states=loader.states, loader=loader)
+        totals = error_sums(metrics, loss)
+    totals = fabric.all_reduce(totals.to(fabric.device), reduce_op="sum").cpu()
+    sums, absolute, squared, counts = totals
+    mae = 1000.0 * absolute / counts
+    rmse = 1000.0 * (squared / counts).sqrt()
+    return ValidationErrors(
+        float(weighted_loss(sums, counts, loss)), float(mae[0]), float(rmse[0]), float(mae[1]), float(rmse[1])
+    )
+
+
+def error_sums(metrics: Metrics, loss: LossConfig) -> torch.Tensor:
+    """Sums for energy, forces and stress: loss by the chosen kind, absolute errors, squared errors, counts ``[4,3]``."""
+    present = [name for name in QUANTITIES if name in metrics.predictions]
+    predicted = {name: torch.from_numpy(metrics.predictions[name]).double() for name in present}
+    reference = {name: torch.from_numpy(metrics.predictions[f"{name}_ref"]).double() for name in present}
+    valid = {name: ~reference[name].isnan() & ~(predicted[name].isnan() & (name == "stress")) for name in present}
+    targets = Targets(
+        {name: reference[name].nan_to_num() for name in present}, valid, torch.from_numpy(metrics.predictions["num_atoms"]).double()
+    )
+    terms = loss_terms(predicted, targets, loss)
+    squared = torch.zeros(3, dtype=torch.float64)
+    for index, name in enumerate(QUANTITIES):
+        if name in predicted:
+            squared[index] = torch.where(valid[name], predicted[name] - targets.values[name], 0.0).square().sum()
+    return torch.stack((terms.sums, terms.absolute, squared, terms.counts))
