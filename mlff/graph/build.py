@@ -62,7 +62,7 @@ def build_graph(
     cell_array = None if periodic is None else np.asarray(cell, dtype=np.float64).reshape(3, 3)
 
     def tensor(array: NDArray, dtype: torch.dtype) -> torch.Tensor:
-        return torch.as_tensor(np.ascontiguousarray(array), dtype=dtype, device=device)
+        return torch.tensor(array, dtype=dtype, device=device)  # a copy: the caller may move its atoms in place
 
     return Graph(
         positions=tensor(positions, dtype),

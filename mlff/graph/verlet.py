@@ -23,6 +23,7 @@ class _Reference:
     pairs: NDArray[np.int64]
     shifts: NDArray[np.int64]
     translations: NDArray[np.float64] | None
+    """``shifts @ cell``, transposed: ``[3, P]``; None where nothing is periodic."""
 
 
 class VerletList:
@@ -74,8 +75,8 @@ class VerletList:
         reference = self._reference
         if reference is None or not self._is_valid(reference, positions, atomic_numbers, cell, pbc):
             reference = self._reference = self._build(positions, atomic_numbers, cell, pbc)
-        near = self._is_near(reference, positions)
-        return reference.pairs[near], reference.shifts[near]
+        near = self._near(reference, positions)
+        return np.take(reference.pairs, near, axis=0), np.take(reference.shifts, near, axis=0)
 
     def _is_valid(
         self,
@@ -90,9 +91,10 @@ class VerletList:
             return False
         if reference.cell is not None and (cell is None or not np.array_equal(np.asarray(cell), reference.cell)):
             return False
-        if (atomic_numbers is None) != (reference.atomic_numbers is None):
-            return False
-        if atomic_numbers is not None and not np.array_equal(np.asarray(atomic_numbers), reference.atomic_numbers):
+        if atomic_numbers is None or reference.atomic_numbers is None:
+            if atomic_numbers is not reference.atomic_numbers:
+                return False
+        elif not np.array_equal(np.asarray(atomic_numbers), reference.atomic_numbers):
             return False
         moved = positions - reference.positions
         return bool(4 * np.einsum("ij,ij->i", moved, moved).max(initial=0.0) < self.skin**2)
@@ -104,9 +106,9 @@ class VerletList:
         cell: ArrayLike | None,
         pbc: ArrayLike | None,
     ) -> _Reference:
-        pairs, shifts = half_list(positions, cell, pbc, self.cutoff + self.skin, backend=self.backend)
+        pairs, shifts = _in_order(*half_list(positions, cell, pbc, self.cutoff + self.skin, backend=self.backend))
         self.num_builds += 1
-        periodic = check_pbc(pbc).copy()
+        periodic = check_pbc(pbc)
         lattice = np.array(cell, dtype=np.float64) if periodic.any() else None
         return _Reference(
             positions=positions.copy(),  # the caller may move its atoms in place
@@ -115,12 +117,31 @@ class VerletList:
             cell=lattice,
             pairs=pairs,
             shifts=shifts,
-            translations=None if lattice is None else shifts @ lattice,
+            translations=None if lattice is None else np.ascontiguousarray((shifts @ lattice).T),
         )
 
-    def _is_near(self, reference: _Reference, positions: NDArray[np.float64]) -> NDArray[np.bool_]:
-        i, j = reference.pairs.T
-        vectors = positions[j] - positions[i]
-        if reference.translations is not None:
-            vectors += reference.translations
-        return np.einsum("ij,ij->i", vectors, vectors) < self.cutoff**2
+    def _near(self, reference: _Reference, positions: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Which pairs of the kept list are nearer than the cutoff now.
+
+        One coordinate at a time, in place: over rows of x, y, z this takes five times as long.
+        """
+        i, j = np.ascontiguousarray(reference.pairs.T)
+        squares = np.zeros(len(i))
+        for axis, coordinates in enumerate(np.ascontiguousarray(positions.T)):
+            difference = np.take(coordinates, j)
+            difference -= np.take(coordinates, i)
+            if reference.translations is not None:
+                difference += reference.translations[axis]
+            difference *= difference
+            squares += difference
+        return np.flatnonzero(squares < self.cutoff**2)
+
+
+def _in_order(pairs: NDArray[np.int64], shifts: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The same list with i <= j, sorted: sums over it then do not depend, to the last bit, on when it was built."""
+    first = np.take_along_axis(shifts, (shifts != 0).argmax(axis=1)[:, None], axis=1)[:, 0]
+    reverse = (pairs[:, 0] > pairs[:, 1]) | ((pairs[:, 0] == pairs[:, 1]) & (first < 0))
+    pairs = np.where(reverse[:, None], pairs[:, ::-1], pairs)
+    shifts = np.where(reverse[:, None], -shifts, shifts)
+    order = np.lexsort((shifts[:, 2], shifts[:, 1], shifts[:, 0], pairs[:, 1], pairs[:, 0]))
+    return pairs[order], shifts[order]

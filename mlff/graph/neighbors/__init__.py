@@ -1,7 +1,7 @@
 """Neighbour lists: every pair of atoms nearer than a cutoff, once, by one of several backends that agree.
 
-A backend is a function ``(positions, cell, pbc, cutoff) -> (pairs, shifts)`` of checked arguments, in a file of its own;
-adding one is a file and a line in ``BACKENDS``.
+A backend is a function ``(positions, cell, pbc, cutoff) -> (pairs, shifts)`` of checked arguments, in a file of its
+own; adding one is a file and a line in ``BACKENDS``.
 """
 
 from __future__ import annotations

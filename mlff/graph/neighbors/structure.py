@@ -43,7 +43,7 @@ def check_pbc(pbc: ArrayLike | None) -> NDArray[np.bool_]:
     flags = np.asarray(False if pbc is None else pbc, dtype=bool)
     if flags.shape not in ((), (3,)):
         raise ValueError(f"`pbc` has the shape {flags.shape}; give one bool or three, one for each lattice vector")
-    return np.broadcast_to(flags, (3,))
+    return np.broadcast_to(flags, (3,)).copy()
 
 
 def _check_positions(positions: ArrayLike) -> NDArray[np.float64]:
@@ -61,9 +61,10 @@ def _check_positions(positions: ArrayLike) -> NDArray[np.float64]:
 def _raise_for_positions(positions: NDArray[np.float64]) -> None:
     bad = ~np.isfinite(positions).all(axis=1)
     if bad.any():
+        first = int(bad.argmax())
         raise ValueError(
-            f"the positions of {int(bad.sum())} of {len(positions)} atoms are not finite (first: atom "
-            f"{int(bad.argmax())} at {positions[bad.argmax()].tolist()}); check the structure, or the run that it comes from"
+            f"the positions of {int(bad.sum())} of {len(positions)} atoms are not finite (first: atom {first} at "
+            f"{positions[first].tolist()}); check the structure, or the run that it comes from"
         )
     atom = int(np.abs(positions).max(axis=1).argmax())
     raise ValueError(

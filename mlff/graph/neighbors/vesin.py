@@ -79,9 +79,7 @@ def _widen(
     return box
 
 
-def _close_gaps(
-    positions: NDArray[np.float64], directions: NDArray[np.float64], gap: float
-) -> NDArray[np.float64]:
+def _close_gaps(positions: NDArray[np.float64], directions: NDArray[np.float64], gap: float) -> NDArray[np.float64]:
     """Positions with every gap between atoms, along each of the orthonormal directions, shortened to ``gap``.
 
     Atoms that are within ``gap`` of each other along a direction stay where they are relative to each other.
