@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+from mlff.data.system import System
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,3 +35,91 @@ class Batch:
     def num_frames(self) -> int:
         """Number of frames, B."""
         return len(self.num_atoms)
+
+
+def gather_one(system: System, rows: np.ndarray, num_atoms: np.ndarray, batch: np.ndarray, num_states: int) -> Batch:
+    """A batch whose frames are all of one system: one fancy index a quantity."""
+    if system.num_states != num_states:
+        return gather_many((system,), np.zeros(len(rows), np.int64), rows, num_atoms, batch, num_states)
+    num = len(rows)
+
+    def take(name: str) -> np.ndarray | None:
+        return system.read(name, rows) if system.has(name) else None
+
+    def mask(name: str, shape: tuple[int, ...]) -> np.ndarray:
+        return system.read(name, rows) if system.has(name) else np.zeros((num, *shape), dtype=bool)
+
+    pbc, forces, positions = take("pbc"), take("forces"), system.read("positions", rows)
+    return Batch(
+        atomic_numbers=np.tile(system.atomic_numbers.astype(np.int64), num),
+        positions=positions.reshape(-1, 3),
+        batch=batch,
+        num_atoms=num_atoms,
+        cell=take("cell"),
+        pbc=np.zeros((num, 3), bool) if pbc is None else pbc,
+        energy=take("energy"),
+        energy_valid=mask("energy_valid", (num_states,)),
+        forces=None if forces is None else forces.reshape(-1, num_states, 3),
+        forces_valid=mask("forces_valid", (num_states,)),
+        stress=take("stress"),
+        stress_valid=mask("stress_valid", ()),
+    )
+
+
+def gather_many(
+    systems: Sequence[System],
+    owner: np.ndarray,
+    rows: np.ndarray,
+    num_atoms: np.ndarray,
+    batch: np.ndarray,
+    num_states: int,
+) -> Batch:
+    """A batch over several systems: each fills its places; what a system lacks stays NaN and masked."""
+    num, total = len(rows), int(num_atoms.sum())
+    starts = np.cumsum(num_atoms) - num_atoms
+    present = [(systems[k], np.flatnonzero(owner == k)) for k in np.unique(owner)]
+    numbers = np.empty(total, np.int64)
+    atoms = [(starts[places][:, None] + np.arange(system.num_atoms)).ravel() for system, places in present]
+    for (system, places), at in zip(present, atoms):
+        numbers[at] = np.tile(system.atomic_numbers, len(places))
+
+    def per_atom(name: str, result: np.ndarray, by_state: bool) -> np.ndarray | None:
+        found = False
+        for (system, places), at in zip(present, atoms):
+            if system.has(name):
+                found = True
+                values = system.read(name, rows[places]).reshape(len(at), *((-1, 3) if by_state else (3,)))
+                result[(at, slice(0, values.shape[1])) if by_state else at] = values
+        return result if found else None
+
+    def per_frame(name: str, result: np.ndarray, by_state: bool = False) -> np.ndarray | None:
+        found = False
+        for system, places in present:
+            if system.has(name):
+                found = True
+                values = system.read(name, rows[places])
+                result[(places, slice(0, values.shape[1])) if by_state else places] = values
+        return result if found else None
+
+    energy_valid, forces_valid = np.zeros((num, num_states), bool), np.zeros((num, num_states), bool)
+    pbc, stress_valid = np.zeros((num, 3), bool), np.zeros(num, bool)
+    positions = np.empty((total, 3))
+    per_atom("positions", positions, False)
+    per_frame("energy_valid", energy_valid, True)
+    per_frame("forces_valid", forces_valid, True)
+    per_frame("stress_valid", stress_valid)
+    per_frame("pbc", pbc)
+    return Batch(
+        atomic_numbers=numbers,
+        positions=positions,
+        batch=batch,
+        num_atoms=num_atoms,
+        cell=per_frame("cell", np.zeros((num, 3, 3))),
+        pbc=pbc,
+        energy=per_frame("energy", np.full((num, num_states), np.nan), True),
+        energy_valid=energy_valid,
+        forces=per_atom("forces", np.full((total, num_states, 3), np.nan, np.float32), True),
+        forces_valid=forces_valid,
+        stress=per_frame("stress", np.full((num, num_states, 6), np.nan, np.float32), True),
+        stress_valid=stress_valid,
+    )

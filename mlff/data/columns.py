@@ -20,8 +20,12 @@ def stack(frames: Sequence[Frame]) -> dict[str, np.ndarray]:
     num_states = max(frame.num_states for frame in frames)
     num_atoms = frames[0].num_atoms
     columns: dict[str, np.ndarray] = {"positions": np.stack([frame.positions for frame in frames])}
-    shapes = {"energy": (num_states,), "forces": (num_atoms, num_states, 3), "stress": (num_states, 6),
-              "velocities": (num_atoms, 3)}  # fmt: skip
+    shapes = {
+        "energy": (num_states,),
+        "forces": (num_atoms, num_states, 3),
+        "stress": (num_states, 6),
+        "velocities": (num_atoms, 3),
+    }
     for name, shape in shapes.items():
         values = [getattr(frame, name) for frame in frames]
         if all(value is None for value in values):
@@ -34,18 +38,23 @@ def stack(frames: Sequence[Frame]) -> dict[str, np.ndarray]:
     if any(frame.cell is not None for frame in frames):
         columns["cell"] = np.stack([np.zeros((3, 3)) if frame.cell is None else frame.cell for frame in frames])
     columns["pbc"] = np.stack([frame.pbc for frame in frames])
-    columns["active_state"] = np.array([frame.active_state for frame in frames])
-    columns["step"] = np.array([-1 if frame.step is None else frame.step for frame in frames])
-    columns["time"] = np.array([np.nan if frame.time is None else frame.time for frame in frames])
+    optional = {
+        "active_state": np.array([frame.active_state for frame in frames]),
+        "step": np.array([-1 if frame.step is None else frame.step for frame in frames]),
+        "time": np.array([np.nan if frame.time is None else frame.time for frame in frames]),
+    }
+    columns |= {name: values for name, values in optional.items() if (values >= 0).any()}
     return columns
 
 
 def checked(columns: Mapping[str, np.ndarray], sizes: dict[str, int], owner: str) -> dict[str, np.ndarray]:
     """The columns with the stored types and shapes, masks completed: missing is NaN and masked, never zero."""
-    unknown = sorted(set(columns) - set(FRAME_DATASETS) | ({"trajectory"} & set(columns)))
+    unknown = sorted(set(columns) - set(FRAME_DATASETS) | {"trajectory"} & set(columns))
     if unknown:
-        raise ValueError(f"{owner}: no frame quantity is called `{'`, `'.join(unknown)}`; "
-                         f"known: {', '.join(name for name in FRAME_DATASETS if name != 'trajectory')}")  # fmt: skip
+        raise ValueError(
+            f"{owner}: no frame quantity is called `{'`, `'.join(unknown)}`; "
+            f"known: {', '.join(name for name in FRAME_DATASETS if name != 'trajectory')}"
+        )
     if "positions" not in columns:
         raise ValueError(f"{owner}: `positions` are missing")
     num_frames = len(columns["positions"])
@@ -79,9 +88,13 @@ def checked(columns: Mapping[str, np.ndarray], sizes: dict[str, int], owner: str
     return result
 
 
-def _blank(result: dict[str, np.ndarray], name: str, axes: tuple[str, ...], letters: list[str], valid: np.ndarray) -> None:
+def _blank(
+    result: dict[str, np.ndarray], name: str, axes: tuple[str, ...], letters: list[str], valid: np.ndarray
+) -> None:
     """Put NaN where the mask is false, so that no number is left to be read by mistake."""
     if valid.all():
         return
-    shape = [len(valid)] + [size if axis in letters else 1 for axis, size in zip(axes, result[name].shape[1:], strict=True)]
+    shape = [len(valid)] + [
+        size if axis in letters else 1 for axis, size in zip(axes, result[name].shape[1:], strict=True)
+    ]
     result[name] = np.where(valid.reshape(shape), result[name], np.array(np.nan, dtype=result[name].dtype))

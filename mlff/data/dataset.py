@@ -4,107 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
 import numpy as np
 
-from mlff.data.batch import Batch
+from mlff.data.batch import Batch, gather_many, gather_one
 from mlff.data.frame import Frame
+from mlff.data.rewrite import committed_counts
 from mlff.data.schema import SPLIT_PARTS, TRAJECTORY_COLUMNS, decode, open_checked
-
-
-@dataclass(frozen=True)
-class Trajectory:
-    """One row of /trajectories: ``count`` consecutive rows of ``system``, from ``first``."""
-
-    name: str | None  #: None where the source did not say which trajectory the frames are of
-    system: int
-    first: int
-    count: int
-    dt: float  #: fs between frames, NaN unknown
-    status: str
-    source: str
-    source_sha256: str
-
-
-class System:
-    """Frames of one composition, atom order, set of states and level of theory."""
-
-    def __init__(self, path: Path, group: h5py.Group, num_frames: int, first: int) -> None:
-        self.path = path
-        self.name: str = group.name.rsplit("/", 1)[1]
-        self.atomic_numbers: np.ndarray = group["atomic_numbers"][:]  #: i16 [N]
-        self.masses: np.ndarray = group["masses"][:]  #: f8 [N] amu
-        self.charge = float(group.attrs["charge"])  #: e
-        self.level_of_theory = str(group.attrs["level_of_theory"])
-        self.program = str(group.attrs["program"])
-        self.state_labels = tuple(decode(group["states/label"][:]))
-        self.multiplicities = tuple(int(each) for each in group["states/multiplicity"][:])
-        self.num_frames = num_frames
-        self.first = first  #: global index of its first frame
-        self.units = {name: str(held.attrs.get("unit", "")) for name, held in group["frames"].items()}
-        self._where: dict[str, tuple[np.dtype, tuple[int, ...], int | None]] = {}
-        for name, held in group["frames"].items():
-            offset = held.id.get_offset() if held.chunks is None else None
-            self._where[name] = (held.dtype, (num_frames, *held.shape[1:]), offset)
-        self._maps: dict[str, np.ndarray] = {}
-        self._file: h5py.File | None = None
-        self._process = os.getpid()
-
-    @property
-    def num_atoms(self) -> int:
-        """Number of atoms of every frame, N."""
-        return len(self.atomic_numbers)
-
-    @property
-    def num_states(self) -> int:
-        """Number of electronic states, S."""
-        return len(self.state_labels)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The quantities that its frames have."""
-        return tuple(self._where)
-
-    def has(self, name: str) -> bool:
-        """Whether its frames have the quantity ``name`` (each frame may still be masked)."""
-        return name in self._where
-
-    def read(self, name: str, rows: slice | np.ndarray = slice(None)) -> np.ndarray:
-        """Values of ``name`` for the given rows, ``[len(rows), ...]``, in stored type and unit (mlff.properties)."""
-        if name not in self._where:
-            raise ValueError(f"system {self.name!r} of {self.path} has no `{name}`; it has: {', '.join(self._where)}")
-        if not isinstance(rows, slice):
-            rows = np.asarray(rows)
-        source = self._source(name)
-        if isinstance(source, np.ndarray):
-            return np.array(source[rows])
-        rows = np.arange(self.num_frames)[rows]
-        if not len(rows):
-            return np.empty((0, *source.shape[1:]), source.dtype)
-        order, inverse = np.unique(rows, return_inverse=True)
-        span = source[int(order[0]) : int(order[-1]) + 1] if len(order) > 0.1 * (order[-1] - order[0] + 1) else None
-        return span[rows - order[0]] if span is not None else source[order][inverse]
-
-    def _source(self, name: str) -> np.ndarray | h5py.Dataset:
-        if name in self._maps:
-            return self._maps[name]
-        dtype, shape, offset = self._where[name]
-        if 0 in shape:
-            self._maps[name] = np.empty(shape, dtype)
-            return self._maps[name]
-        if offset is not None:
-            mapped = np.memmap(self.path, dtype=np.dtype(dtype), mode="r", offset=offset, shape=shape)
-            self._maps[name] = mapped.view(np.ndarray)  # plain indexing is several times faster than memmap's own
-            return self._maps[name]
-        if self._file is None or self._process != os.getpid():
-            self._file, self._process = open_checked(self.path), os.getpid()
-        return self._file[f"systems/{self.name}/frames/{name}"]
-
-    def __repr__(self) -> str:
-        return f"System({self.name!r}, {self.num_frames} frames, {self.num_atoms} atoms, {self.num_states} states)"
+from mlff.data.system import System, Trajectory
 
 
 class _Frames:
@@ -160,19 +69,26 @@ class HDF5Dataset(_Frames):
 
     def _load(self, file: h5py.File) -> None:
         table = file["trajectories"]
-        num = min(len(table[name]) for name in TRAJECTORY_COLUMNS)
+        num, committed = committed_counts(file)
         columns = {name: table[name][:num] for name in TRAJECTORY_COLUMNS}
         columns |= {name: decode(columns[name]) for name in ("name", "status", "source", "source_sha256")}
         self.trajectories = tuple(
-            Trajectory(columns["name"][k] or None, int(columns["system"][k]), int(columns["first"][k]),
-                       int(columns["count"][k]), float(columns["dt"][k]), columns["status"][k], columns["source"][k],
-                       columns["source_sha256"][k])
+            Trajectory(
+                columns["name"][k] or None,
+                int(columns["system"][k]),
+                int(columns["first"][k]),
+                int(columns["count"][k]),
+                float(columns["dt"][k]),
+                columns["status"][k],
+                columns["source"][k],
+                columns["source_sha256"][k],
+            )
             for k in range(num)
-        )  # fmt: skip
+        )
         groups = sorted(file["systems"].values(), key=lambda group: int(group.attrs["index"]))
         systems, first = [], 0
         for index, group in enumerate(groups):
-            num_frames = int(columns["count"][columns["system"] == index].sum())
+            num_frames = int(committed[index])
             systems.append(System(self.path, group, num_frames, first))
             first += num_frames
         self.systems: tuple[System, ...] = tuple(systems)
@@ -183,8 +99,8 @@ class HDF5Dataset(_Frames):
         self._split_attrs: dict[str, dict[str, object]] = {}
         for name, group in file["splits"].items():
             self._splits[name] = {part: self._firsts[group[part][:, 0]] + group[part][:, 1] for part in SPLIT_PARTS}
-            self._split_attrs[name] = {key: value.tolist() if hasattr(value, "tolist") else value for key, value in group.attrs.items()}
-        self.attrs: dict[str, object] = {key: value for key, value in file.attrs.items()}
+            self._split_attrs[name] = _plain(group.attrs)
+        self.attrs = _plain(file.attrs)  #: attributes of the file: schema_version, created, program_version, finalized
 
     def __getstate__(self) -> dict[str, object]:
         return {"path": self.path}
@@ -206,8 +122,10 @@ class HDF5Dataset(_Frames):
     def split(self, name: str) -> dict[str, np.ndarray]:
         """The split's frames: ``{"train", "val", "test"}``, each i64 of global indices."""
         if name not in self._splits:
-            raise ValueError(f"{self.path} has no split {name!r}; it has: {', '.join(self._splits) or 'none'}; "
-                             f"make one with `mlff data split`")  # fmt: skip
+            raise ValueError(
+                f"{self.path} has no split {name!r}; it has: {', '.join(self._splits) or 'none'}; "
+                f"make one with `mlff data split`"
+            )
         return {part: indices.copy() for part, indices in self._splits[name].items()}
 
     def split_attrs(self, name: str) -> dict[str, object]:
@@ -219,8 +137,6 @@ class HDF5Dataset(_Frames):
         """System and row within it of every global index."""
         indices = self._global(np.asarray(indices, dtype=np.int64))
         owner = np.searchsorted(self._firsts, indices, side="right") - 1
-        while len(self.systems) and (empty := np.array([not self.systems[k].num_frames for k in owner], dtype=bool)).any():
-            owner[empty] -= 1  # an empty system starts where the next one does
         return owner, indices - self._firsts[owner]
 
     def _global(self, indices: object) -> np.ndarray:
@@ -255,18 +171,24 @@ class HDF5Dataset(_Frames):
         pbc = value("pbc")
         assert trajectory is not None
         return Frame(
-            atomic_numbers=system.atomic_numbers.copy(), positions=value("positions"),  # type: ignore[arg-type]
+            atomic_numbers=system.atomic_numbers.copy(),
+            positions=value("positions"),  # type: ignore[arg-type]
             cell=None if cell is None or not cell.any() else cell,
             pbc=np.zeros(3, bool) if pbc is None else pbc,
-            energy=value("energy"), forces=value("forces"), energy_valid=value("energy_valid"),
+            energy=value("energy"),
+            forces=value("forces"),
+            energy_valid=value("energy_valid"),
             forces_valid=value("forces_valid"),
             stress=None if stress is None or np.isnan(stress).all() else stress,
             velocities=None if velocities is None or np.isnan(velocities).any() else velocities,
-            masses=system.masses.copy(), charge=system.charge, active_state=-1 if active is None else int(active),
-            system=system.name, trajectory=self.trajectories[int(trajectory)].name,
+            masses=system.masses.copy(),
+            charge=system.charge,
+            active_state=-1 if active is None else int(active),
+            system=system.name,
+            trajectory=self.trajectories[int(trajectory)].name,
             step=None if step is None or step < 0 else int(step),
             time=None if time is None or np.isnan(time) else float(time),
-        )  # fmt: skip
+        )
 
     def read_batch(self, indices: np.ndarray) -> Batch:
         """The Batch of frames at checked global indices."""
@@ -276,8 +198,8 @@ class HDF5Dataset(_Frames):
         present = [self.systems[k] for k in (np.unique(owner) if len(self.systems) > 1 else range(len(sizes)))]
         batch = np.repeat(np.arange(len(indices)), num_atoms)
         if len(present) == 1:
-            return _gather_one(present[0], rows, num_atoms, batch, self._num_states)
-        return _gather_many(self.systems, owner, rows, num_atoms, batch, self._num_states)
+            return gather_one(present[0], rows, num_atoms, batch, self._num_states)
+        return gather_many(self.systems, owner, rows, num_atoms, batch, self._num_states)
 
 
 class HDF5View(_Frames):
@@ -310,54 +232,6 @@ class HDF5View(_Frames):
         return f"HDF5View({len(self)} of {self._dataset!r})"
 
 
-def _gather_one(system: System, rows: np.ndarray, num_atoms: np.ndarray, batch: np.ndarray, num_states: int) -> Batch:
-    """A batch whose frames are all of one system: one fancy index a quantity."""
-    if system.num_states != num_states:
-        return _gather_many((system,), np.zeros(len(rows), np.int64), rows, num_atoms, batch, num_states)
-    num = len(rows)
-
-    def take(name: str) -> np.ndarray | None:
-        return system.read(name, rows) if system.has(name) else None
-
-    def mask(name: str, shape: tuple[int, ...]) -> np.ndarray:
-        return system.read(name, rows) if system.has(name) else np.zeros((num, *shape), dtype=bool)
-
-    pbc, forces, positions = take("pbc"), take("forces"), system.read("positions", rows)
-    return Batch(
-        atomic_numbers=np.tile(system.atomic_numbers.astype(np.int64), num),
-        positions=positions.reshape(-1, 3), batch=batch, num_atoms=num_atoms, cell=take("cell"),
-        pbc=np.zeros((num, 3), bool) if pbc is None else pbc, energy=take("energy"),
-        energy_valid=mask("energy_valid", (num_states,)),
-        forces=None if forces is None else forces.reshape(-1, num_states, 3),
-        forces_valid=mask("forces_valid", (num_states,)), stress=take("stress"), stress_valid=mask("stress_valid", ()),
-    )  # fmt: skip
-
-
-def _gather_many(systems: tuple[System, ...], owner: np.ndarray, rows: np.ndarray, num_atoms: np.ndarray,
-                 batch: np.ndarray, num_states: int) -> Batch:  # fmt: skip
-    """A batch over several systems: each fills its places; what a system lacks stays NaN and masked."""
-    num, total = len(rows), int(num_atoms.sum())
-    starts = np.cumsum(num_atoms) - num_atoms
-    present = [systems[k] for k in np.unique(owner)]
-    energy = np.full((num, num_states), np.nan) if any(each.has("energy") for each in present) else None
-    forces = np.full((total, num_states, 3), np.nan, np.float32) if any(each.has("forces") for each in present) else None
-    stress = np.full((num, num_states, 6), np.nan, np.float32) if any(each.has("stress") for each in present) else None
-    cell = np.zeros((num, 3, 3)) if any(each.has("cell") for each in present) else None
-    pbc, stress_valid = np.zeros((num, 3), bool), np.zeros(num, bool)
-    energy_valid, forces_valid = np.zeros((num, num_states), bool), np.zeros((num, num_states), bool)
-    numbers, positions = np.empty(total, np.int64), np.empty((total, 3))
-    for k in np.unique(owner):
-        system, places = systems[k], np.flatnonzero(owner == k)
-        at = (starts[places][:, None] + np.arange(system.num_atoms)).ravel()
-        own, states = rows[places], slice(0, system.num_states)
-        numbers[at] = np.tile(system.atomic_numbers, len(places))
-        positions[at] = system.read("positions", own).reshape(-1, 3)
-        if forces is not None and system.has("forces"):
-            forces[at, states] = system.read("forces", own).reshape(-1, system.num_states, 3)
-        for target, name in ((energy, "energy"), (stress, "stress"), (energy_valid, "energy_valid"), (forces_valid, "forces_valid")):
-            if target is not None and system.has(name):
-                target[places, states] = system.read(name, own)
-        for target, name in ((cell, "cell"), (pbc, "pbc"), (stress_valid, "stress_valid")):
-            if target is not None and system.has(name):
-                target[places] = system.read(name, own)
-    return Batch(numbers, positions, batch, num_atoms, cell, pbc, energy, energy_valid, forces, forces_valid, stress, stress_valid)
+def _plain(attrs: h5py.AttributeManager) -> dict[str, object]:
+    """Attributes as plain Python values."""
+    return {key: value.tolist() if hasattr(value, "tolist") else value for key, value in attrs.items()}

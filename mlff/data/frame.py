@@ -12,7 +12,7 @@ from mlff.units import ASE_VELOCITY
 if TYPE_CHECKING:
     from ase import Atoms
 
-ENERGY_KEYS = ("energy", "REF_energy", "ref_energy", "dft_energy", "DFT_energy", "Energy", "total_energy", "free_energy")
+ENERGY_KEYS = ("energy", "REF_energy", "ref_energy", "dft_energy", "DFT_energy", "Energy", "total_energy")
 FORCES_KEYS = ("forces", "force", "REF_forces", "ref_forces", "dft_forces", "DFT_forces", "Forces")
 
 
@@ -66,10 +66,12 @@ class Frame:
             value = getattr(self, name)
             if value is None:
                 continue
-            array = np.asarray(value, dtype=dtype)
+            array: np.ndarray = np.asarray(value, dtype=dtype)
             if array.shape != shape:
-                raise ValueError(f"`{name}` has shape {array.shape}; {shape} was expected for {num_atoms} atoms "
-                                 f"and {num_states} states")  # fmt: skip
+                raise ValueError(
+                    f"`{name}` has shape {array.shape}; {shape} was expected for {num_atoms} atoms "
+                    f"and {num_states} states"
+                )
             put(self, name, array)
         energy_valid = np.zeros(num_states, bool) if self.energy is None else np.isfinite(self.energy)
         forces_valid = np.zeros(num_states, bool) if self.forces is None else np.isfinite(self.forces).all(axis=(0, 2))
@@ -95,8 +97,9 @@ class Frame:
 
         if not 0 <= state < self.num_states:
             raise ValueError(f"`state` is {state} but the frame has {self.num_states} states, counted from 0")
-        atoms = Atoms(self.atomic_numbers.astype(int), positions=self.positions, cell=self.cell, pbc=self.pbc,
-                      masses=self.masses)  # fmt: skip
+        atoms = Atoms(
+            self.atomic_numbers.astype(int), positions=self.positions, cell=self.cell, pbc=self.pbc, masses=self.masses
+        )
         if self.velocities is not None:
             atoms.set_velocities(self.velocities.astype(np.float64) / ASE_VELOCITY)
         results: dict[str, object] = {}
@@ -158,7 +161,9 @@ def _chosen(held: dict, key: str | None, candidates: tuple[str, ...], result: ob
     """The value under ``key`` when one was asked for, else the calculator's, else the first known name's."""
     if key is not None:
         if key not in held and not (key in candidates[:1] and result is not None):
-            raise ValueError(f"the key `{key}` is not in the atoms' {where}; there are: {', '.join(map(str, held)) or 'none'}")
+            raise ValueError(
+                f"the key `{key}` is not in the atoms' {where}; there are: {', '.join(map(str, held)) or 'none'}"
+            )
         return held.get(key, result)
     if result is not None:
         return result

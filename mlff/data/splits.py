@@ -70,8 +70,11 @@ def random(dataset: HDF5Dataset, fractions: Sequence[float] = (0.8, 0.1, 0.1), *
     """Frames at random. A warning where they come from trajectories, whose future this leaks."""
     fractions = _checked(fractions)
     if any(trajectory.name is not None and trajectory.count > 1 for trajectory in dataset.trajectories):
-        warnings.warn("a random split of frames from trajectories leaks: test frames lie between training frames; "
-                      "split by time or by trajectory to measure errors on new geometries", stacklevel=2)  # fmt: skip
+        warnings.warn(
+            "a random split of frames from trajectories leaks: test frames lie between training frames; "
+            "split by time or by trajectory to measure errors on new geometries",
+            stacklevel=2,
+        )
     shuffled = np.random.default_rng(seed).permutation(len(dataset))
     pieces = np.split(shuffled, _cuts(len(dataset), fractions))
     return {part: np.sort(piece) for part, piece in zip(SPLIT_PARTS, pieces, strict=True)}
@@ -92,10 +95,18 @@ def given(dataset: HDF5Dataset, parts: Mapping[str, Sequence[int] | np.ndarray])
 
 def _checked(fractions: Sequence[float]) -> tuple[float, float, float]:
     values = tuple(float(each) for each in fractions)
-    if len(values) != 3 or not all(np.isfinite(values)) or min(values) < 0 or abs(sum(values) - 1) > 1e-6 or not values[0]:
-        raise ValueError(f"`fractions` are {' '.join(f'{each:g}' for each in values)}; three numbers from 0 to 1 for train, "
-                         f"val and test, with the sum 1 and train above 0, were expected")  # fmt: skip
-    return values  # type: ignore[return-value]
+    if (
+        len(values) != 3
+        or not all(np.isfinite(values))
+        or min(values) < 0
+        or abs(sum(values) - 1) > 1e-6
+        or not values[0]
+    ):
+        raise ValueError(
+            f"`fractions` are {' '.join(f'{each:g}' for each in values)}; three numbers from 0 to 1 for train, "
+            f"val and test, with the sum 1 and train above 0, were expected"
+        )
+    return values
 
 
 def _cuts(count: int, fractions: tuple[float, float, float]) -> list[int]:
@@ -114,8 +125,10 @@ def _known(dataset: HDF5Dataset, how: str) -> list[Trajectory]:
         raise ValueError(f"{dataset.path} has no frames to split")
     unordered = sum(each.count for each in dataset.trajectories if each.name is None)
     if unordered:
-        raise ValueError(f"{unordered} of the {len(dataset)} frames of {dataset.path} do not say which trajectory they are "
-                         f"of, so they cannot be split {how}; split at random, or keep the given split")  # fmt: skip
+        raise ValueError(
+            f"{unordered} of the {len(dataset)} frames of {dataset.path} do not say which trajectory they are "
+            f"of, so they cannot be split {how}; split at random, or keep the given split"
+        )
     return list(dataset.trajectories)
 
 

@@ -6,11 +6,8 @@ While it grows, the file is chunked and each trajectory is committed by its row 
 
 from __future__ import annotations
 
-import datetime
 import os
-import tempfile
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
@@ -21,22 +18,8 @@ import numpy as np
 
 from mlff.data.columns import checked, stack
 from mlff.data.frame import Frame
-from mlff.data.schema import (
-    FRAME_DATASETS,
-    NAME_LENGTH,
-    SCHEMA_NAME,
-    SCHEMA_VERSION,
-    SOURCE_LENGTH,
-    SPLIT_KINDS,
-    SPLIT_PARTS,
-    STATUSES,
-    TRAJECTORY_COLUMNS,
-    annotate,
-    decode,
-    open_checked,
-)
-
-_CHUNK_BYTES = 1 << 16
+from mlff.data.rewrite import committed_counts, grow_dataset, rewrite, write_new
+from mlff.data.schema import NAME_LENGTH, SOURCE_LENGTH, SPLIT_KINDS, SPLIT_PARTS, STATUSES, open_checked
 
 
 class HDF5Writer:
@@ -44,15 +27,29 @@ class HDF5Writer:
 
     ``mode="x"`` makes a new file and refuses an existing one unless ``overwrite``; ``mode="a"`` adds to an existing
     file (finalized or left by a killed writer) or makes a new one. Two writers of one file exclude each other.
+
+    A killed writer leaves a file that HDF5Dataset reads and ``mode="a"`` continues, with every trajectory that
+    ``add_trajectory`` had returned from: the file grows in HDF5's single-writer mode, whose writes are ordered so that
+    it is whole at any moment. That costs a copy of the file for each new system; ``durable=False`` does without, for a
+    file that nobody sees before it is finalized.
     """
 
-    def __init__(self, path: str | os.PathLike[str], mode: Literal["x", "a"] = "x", *, overwrite: bool = False) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        mode: Literal["x", "a"] = "x",
+        *,
+        overwrite: bool = False,
+        durable: bool = True,
+    ) -> None:
         self.path = Path(path)
         if mode not in ("x", "a"):
             raise ValueError(f"`mode` is {mode!r}; 'x' (a new file) or 'a' (add to a file) was expected")
         if not self.path.parent.is_dir():
             raise FileNotFoundError(f"the folder {self.path.parent} does not exist; make it first")
+        self.durable = durable
         self._file: h5py.File | None = None
+        self._growing = False
         self._splits: dict[str, tuple[dict[str, np.ndarray], dict[str, object]]] = {}
         self._lock = filelock.FileLock(self.path.with_name(f".{self.path.name}.lock"))
         try:
@@ -62,34 +59,14 @@ class HDF5Writer:
         try:
             if mode == "x" and self.path.exists() and not overwrite:
                 raise ValueError(f"{self.path} exists already; choose another name, or ask to overwrite it")
-            if mode == "a" and self.path.exists():
-                self._reopen()
-            else:
-                self._create()
+            if mode == "x" or not self.path.exists():
+                write_new(self.path)
+            self._file = open_checked(self.path)
         except BaseException:
             self.close()
             raise
 
     # -- life of the file ---------------------------------------------------------------------------------------------
-
-    def _create(self) -> None:
-        target = _beside(self.path)
-        with h5py.File(target, "w", locking=False) as file:
-            _write_root(file)
-            table = file.create_group("trajectories")
-            for name, dtype in TRAJECTORY_COLUMNS.items():
-                table.create_dataset(name, (0,), dtype, maxshape=(None,), chunks=(64,))
-            file.create_group("systems")
-            file.create_group("splits")
-        os.replace(target, self.path)
-        self._file = open_checked(self.path, "r+")
-
-    def _reopen(self) -> None:
-        with open_checked(self.path) as file:
-            contiguous = bool(file.attrs.get("finalized", False))
-        if contiguous:
-            self._rewrite(chunked=True)
-        self._file = open_checked(self.path, "r+")
 
     @property
     def file(self) -> h5py.File:
@@ -107,16 +84,38 @@ class HDF5Writer:
 
     def finalize(self) -> None:
         """Make the file contiguous, with its splits, in place of the growing one, and close the writer."""
-        self.file.flush()
-        self._file.close()  # type: ignore[union-attr]
-        self._file = None
-        self._rewrite(chunked=False)
+        if self._growing or self._splits or not self.file.attrs["finalized"]:
+            self.file.close()
+            self._file = None
+
+            def store(new: h5py.File) -> None:
+                for name, (pairs, attrs) in self._splits.items():
+                    _store_split(new, name, pairs, attrs)
+
+            rewrite(self.path, chunked=False, change=store)
         self.close()
+
+    def _grow(self, change: Callable[[h5py.File], None] | None = None) -> None:
+        """Make the file one that can grow, and make a change of structure, which cannot be made while it grows."""
+        if self._growing and not self.durable:
+            if change is not None:
+                change(self.file)
+            return
+        if not self._growing or change is not None:
+            self.file.close()
+            self._file = None
+            rewrite(self.path, chunked=True, change=change)
+            self._file = h5py.File(self.path, "r+", libver="latest", locking=False)
+            if self.durable:
+                self._file.swmr_mode = True
+            self._growing = True
 
     def __enter__(self) -> HDF5Writer:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if kind is None and self._file is not None:
             self.finalize()
         else:
@@ -162,34 +161,34 @@ class HDF5Writer:
             from ase.data import atomic_masses
 
             masses = atomic_masses[numbers]
-        given = {"multiplicity": multiplicity or [0] * num_states, "root": root or list(range(num_states)),
-                 "label": label or [""] * num_states}  # fmt: skip
+        given = {
+            "multiplicity": multiplicity or [0] * num_states,
+            "root": root or list(range(num_states)),
+            "label": label or [""] * num_states,
+        }
         for key, values in given.items():
             if len(values) != num_states:
                 raise ValueError(f"`{key}` of system {name!r} has {len(values)} values for {num_states} states")
-        group = systems.create_group(name)
-        group.attrs["index"] = len(systems) - 1
-        group.attrs["charge"] = float(charge)
-        group.attrs["level_of_theory"] = level_of_theory
-        group.attrs["program"] = program
-        group.attrs["phase"] = phase
-        group["atomic_numbers"] = numbers
-        group["masses"] = np.asarray(masses, dtype=np.float64)
-        group["masses"].attrs["unit"] = "amu"
-        states = group.create_group("states")
-        states["multiplicity"] = np.asarray(given["multiplicity"], dtype=np.int16)
-        states["root"] = np.asarray(given["root"], dtype=np.int16)
-        states["label"] = np.array([str(each).encode() for each in given["label"]], dtype="S32")
-        states["parity"] = np.zeros(num_states, dtype=np.int8)
+        arrays: dict[str, np.ndarray] = {
+            "atomic_numbers": numbers,
+            "masses": np.asarray(masses, dtype=np.float64),
+            "states/multiplicity": np.asarray(given["multiplicity"], dtype=np.int16),
+            "states/root": np.asarray(given["root"], dtype=np.int16),
+            "states/label": np.array([str(each).encode() for each in given["label"]], dtype="S32"),
+            "states/parity": np.zeros(num_states, dtype=np.int8),
+            "pairs/nac": np.asarray(nac_pairs, dtype=np.int16).reshape(-1, 2),
+            "pairs/dipole": np.asarray(dipole_pairs, dtype=np.int16).reshape(-1, 2),
+            "pairs/soc": np.asarray(soc_pairs, dtype=np.int16).reshape(-1, 2),
+        }
         if spin_states:
-            spins = group.create_group("spin_states")
-            spins.attrs["basis"] = "mch"
-            spins["state"], spins["twice_ms"] = np.asarray(spin_states, dtype=np.int16).T
-        pairs = group.create_group("pairs")
-        for key, values in (("nac", nac_pairs), ("dipole", dipole_pairs), ("soc", soc_pairs)):
-            pairs[key] = np.asarray(values, dtype=np.int16).reshape(-1, 2)
-        group.create_group("frames")
-        self.file.flush()
+            arrays["spin_states/state"], arrays["spin_states/twice_ms"] = np.asarray(spin_states, dtype=np.int16).T
+        attrs: dict[str, object] = {
+            "charge": float(charge),
+            "level_of_theory": level_of_theory,
+            "program": program,
+            "phase": phase,
+        }
+        self._grow(lambda file: _store_system(file, name, attrs, arrays))
 
     def add_trajectory(
         self,
@@ -202,7 +201,7 @@ class HDF5Writer:
         source: str = "",
         source_sha256: str = "",
     ) -> int:
-        """Append one trajectory, or, without ``name``, frames whose trajectory is not known; the index of its first row.
+        """Append one trajectory, or, without ``name``, frames of no known trajectory; the index of its first row.
 
         ``frames`` are Frames or columns ``{"positions": [F,N,3], "energy": [F,S], "forces": [F,N,S,3], ...}`` with the
         names, shapes and units of mlff.properties; ``dt`` is the time between frames in fs.
@@ -220,19 +219,31 @@ class HDF5Writer:
             raise ValueError(f"`status` is {status!r}; one of {', '.join(STATUSES[:3])} was expected")
         if name and len(name.encode()) > NAME_LENGTH:
             raise ValueError(f"the trajectory name {name[:40]!r}... is longer than {NAME_LENGTH} bytes")
-        table = self.file["trajectories"]
-        first, count = self._committed(int(group.attrs["index"])), len(columns["positions"])
-        columns["trajectory"] = np.full(count, len(table["name"]), dtype=np.int32)
-        held = group["frames"]
-        for key in set(columns) | set(held):
-            _append(held, key, first, count, columns.get(key))
+        index = int(group.attrs["index"])
+        number, committed = committed_counts(self.file)
+        first, count = int(committed[index]), len(columns["positions"])
+        columns["trajectory"] = np.full(count, number, dtype=np.int32)
+        new = columns.keys() - set(group["frames"])
+        self._grow((lambda file: _prepare(file[f"systems/{system}/frames"], columns, first)) if new else None)
+        for key, dataset in self.file[f"systems/{system}/frames"].items():
+            dataset.resize(first + count, axis=0)
+            if key in columns:
+                dataset[first:] = columns[key]
         self.file.flush()
-        row = {"name": (name or "").encode(), "system": int(group.attrs["index"]), "first": first, "count": count, "dt": dt,
-               "status": status_text.encode(), "source": source.encode()[-SOURCE_LENGTH:], "source_sha256": source_sha256.encode()}  # fmt: skip
+        row = {
+            "name": (name or "").encode(),
+            "system": index,
+            "first": first,
+            "count": count,
+            "dt": dt,
+            "status": status_text.encode(),
+            "source": source.encode()[-SOURCE_LENGTH:],
+            "source_sha256": source_sha256.encode(),
+        }
         for key, value in row.items():
-            dataset = table[key]
-            dataset.resize((len(dataset) + 1,))
-            dataset[-1] = value
+            dataset = self.file[f"trajectories/{key}"]
+            dataset.resize((number + 1,))
+            dataset[number] = value
         self.file.flush()
         return first
 
@@ -241,15 +252,15 @@ class HDF5Writer:
         name: str,
         parts: Mapping[str, np.ndarray],
         *,
-        kind: Literal["time", "trajectory", "random", "given"] = "given",
+        kind: str = "given",
         seed: int | None = None,
         fractions: Sequence[float] | None = None,
         note: str = "",
         overwrite: bool = False,
     ) -> None:
-        """Name a division into train, val and test; ``parts`` are global frame indices, or (system, row) pairs ``[n,2]``.
+        """Name a division into train, val and test: global frame indices, or (system, row) pairs ``[n,2]``.
 
-        It is stored when the file is finalized. Global indices count the frames of the systems in their order.
+        ``kind`` says how it was made: time, trajectory, random or given. It is stored when the file is finalized. Global indices count the frames of the systems in their order.
         """
         if not name or "/" in name:
             raise ValueError(f"`name` of the split is {name!r}; a name without '/' was expected")
@@ -268,147 +279,73 @@ class HDF5Writer:
                 if values.size and (values.min() < 0 or values.max() >= ends[-1]):
                     raise ValueError(f"split {name!r}, {part}: an index is outside the {ends[-1]} frames of the file")
                 owner = np.searchsorted(ends, values, side="right")
-                values = np.stack([owner, values - (ends - counts)[owner]], axis=1) if values.size else np.zeros((0, 2), int)
-            elif len(values) and not ((values >= 0).all() and (values[:, 0] < len(counts)).all()
-                                      and (values[:, 1] < counts[values[:, 0]]).all()):  # fmt: skip
+                values = (
+                    np.stack([owner, values - (ends - counts)[owner]], axis=1) if values.size else np.zeros((0, 2), int)
+                )
+            elif len(values) and not (
+                (values >= 0).all()
+                and (values[:, 0] < len(counts)).all()
+                and (values[:, 1] < counts[values[:, 0]]).all()
+            ):
                 raise ValueError(f"split {name!r}, {part}: a (system, row) pair is outside the file")
             pairs[part] = values.astype(np.int64).reshape(-1, 2)
         everything = np.concatenate(list(pairs.values()))
         if len(np.unique(everything, axis=0)) != len(everything):
             raise ValueError(f"split {name!r} holds a frame more than once; train, val and test must not overlap")
         attrs: dict[str, object] = {"kind": kind}
-        attrs |= {key: value for key, value in (("seed", seed), ("fractions", fractions), ("note", note or None)) if value is not None}
+        attrs |= {
+            key: value
+            for key, value in (("seed", seed), ("fractions", fractions), ("note", note or None))
+            if value is not None
+        }
         self._splits[name] = (pairs, attrs)
 
     # -- looking up ---------------------------------------------------------------------------------------------------
 
     def num_frames_per_system(self) -> np.ndarray:
         """Committed frames of every system, in order."""
-        return np.array([self._committed(index) for index in range(len(self.file["systems"]))], dtype=np.int64)
+        return committed_counts(self.file)[1]
 
     def _system(self, name: str) -> h5py.Group:
         if name not in self.file["systems"]:
             raise ValueError(f"no system called {name!r} in {self.path}; add it first with `add_system`")
         return self.file["systems"][name]
 
-    def _committed(self, system: int) -> int:
-        table = self.file["trajectories"]
-        num = min(len(table[name]) for name in TRAJECTORY_COLUMNS)
-        return int(table["count"][:num][table["system"][:num] == system].sum())
 
-    def _rewrite(self, *, chunked: bool) -> None:
-        """Copy the file aside, contiguous or chunked, and rename it into place."""
-        target = _beside(self.path)
-        try:
-            with open_checked(self.path) as old, h5py.File(target, "w", locking=False) as new:
-                _write_root(new, created=old.attrs["created"])
-                copy_contents(old, new, chunked=chunked)
-                for name, (pairs, attrs) in self._splits.items():
-                    if name in new["splits"]:
-                        del new["splits"][name]
-                    group = new["splits"].create_group(name)
-                    group.attrs.update(attrs)
-                    for part, values in pairs.items():
-                        group.create_dataset(part, data=values)
-                new.attrs["finalized"] = not chunked
-            _sync(target)
-            os.replace(target, self.path)
-            self._splits = {}
-        finally:
-            with suppress(FileNotFoundError):
-                os.unlink(target)
+def _store_system(file: h5py.File, name: str, attrs: dict[str, object], arrays: dict[str, np.ndarray]) -> None:
+    group = file["systems"].create_group(name)
+    group.attrs.update(attrs | {"index": len(file["systems"]) - 1})
+    group.create_group("frames")
+    for key, values in arrays.items():
+        group[key] = values
+    group["masses"].attrs["unit"] = "amu"
+    if "spin_states" in group:
+        group["spin_states"].attrs["basis"] = "mch"
 
 
-def copy_contents(old: h5py.File, new: h5py.File, *, chunked: bool) -> None:
-    """Copy systems, committed frames, trajectories and splits; frames as contiguous or as growing datasets."""
-    table = old["trajectories"]
-    num = min(len(table[name]) for name in TRAJECTORY_COLUMNS)
-    owner, counts = table["system"][:num], table["count"][:num]
-    total = 0
-    for name in sorted(old["systems"], key=lambda each: int(old["systems"][each].attrs["index"])):
-        source = old["systems"][name]
-        group = new.create_group(f"systems/{name}")
-        group.attrs.update(source.attrs)
-        for key in source:
-            if key != "frames":
-                source.copy(key, group)
-        frames = group.create_group("frames")
-        committed = int(counts[owner == source.attrs["index"]].sum())
-        total += committed
-        for key, held in source["frames"].items():
-            made = _grow_dataset(frames, key, held.shape[1:], held.dtype) if chunked else frames.create_dataset(
-                key, (committed, *held.shape[1:]), held.dtype)  # fmt: skip
-            if chunked:
-                made.resize(committed, axis=0)
-            annotate(made, key)
-            rows = max(1, (1 << 24) // max(1, made.dtype.itemsize * int(np.prod(made.shape[1:]))))
-            for first in range(0, committed, rows):
-                made[first : first + rows] = held[first : min(first + rows, committed)]
-    new.require_group("systems")
-    group = new.create_group("trajectories")
-    for name, dtype in TRAJECTORY_COLUMNS.items():
-        values = table[name][:num]
-        if chunked:
-            group.create_dataset(name, data=values, dtype=dtype, maxshape=(None,), chunks=(64,))
-        else:
-            if values.dtype.kind in "OS":
-                values = np.array([each.encode() for each in decode(values)], dtype=np.bytes_)
-                dtype = h5py.string_dtype("utf-8", max(1, values.dtype.itemsize))
-            group.create_dataset(name, data=values.astype(dtype), dtype=dtype)
-    if "splits" in old:
-        old.copy("splits", new)
-    new.require_group("splits")
-    new.attrs["num_frames"] = total
+def _store_split(file: h5py.File, name: str, pairs: dict[str, np.ndarray], attrs: dict[str, object]) -> None:
+    if name in file["splits"]:
+        del file["splits"][name]
+    group = file["splits"].create_group(name)
+    group.attrs.update(attrs)
+    for part, values in pairs.items():
+        group.create_dataset(part, data=values)
 
 
-def _append(frames: h5py.Group, key: str, first: int, count: int, values: np.ndarray | None) -> None:
-    """Put ``values`` at rows first..first+count; what they lack, and what older rows lack, is the fill value."""
-    if key not in frames:
-        assert values is not None
-        dataset = _grow_dataset(frames, key, values.shape[1:], values.dtype)
-        annotate(dataset, key)
-    dataset = frames[key]
-    dataset.resize(first, axis=0)
-    dataset.resize(first + count, axis=0)
-    if values is not None:
-        dataset[first : first + count] = values
-
-
-def _grow_dataset(frames: h5py.Group, key: str, shape: tuple[int, ...], dtype: np.dtype) -> h5py.Dataset:
-    row_bytes = max(1, np.dtype(dtype).itemsize * int(np.prod(shape)))
-    return frames.create_dataset(key, (0, *shape), dtype, maxshape=(None, *shape), fillvalue=FRAME_DATASETS[key][1],
-                                 chunks=(max(1, _CHUNK_BYTES // row_bytes), *shape))  # fmt: skip
+def _prepare(frames: h5py.Group, columns: Mapping[str, np.ndarray], first: int) -> None:
+    """Make the datasets that the columns need; rows before them read as missing."""
+    for key in columns.keys() - set(frames):
+        grow_dataset(frames, key, columns[key].shape[1:], columns[key].dtype).resize(first, axis=0)
 
 
 def _sizes(group: h5py.Group) -> dict[str, int]:
     pairs = group["pairs"]
     spins = len(group["spin_states/state"]) if "spin_states" in group else 0
-    return {"N": len(group["atomic_numbers"]), "S": len(group["states/root"]), "P": len(pairs["nac"]),
-            "Q": len(pairs["dipole"]), "R": len(pairs["soc"]), "M": spins}  # fmt: skip
-
-
-def _write_root(file: h5py.File, created: str | None = None) -> None:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        program_version = version("mlff")
-    except PackageNotFoundError:
-        program_version = "unknown"
-    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    file.attrs.update({"schema_name": SCHEMA_NAME, "schema_version": SCHEMA_VERSION, "created": created or now,
-                       "program_version": program_version, "num_frames": 0, "finalized": False})  # fmt: skip
-
-
-def _beside(path: Path) -> Path:
-    """A new hidden file in the same folder, to be renamed onto ``path``."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    os.close(handle)
-    umask = os.umask(0)
-    os.umask(umask)
-    os.chmod(name, 0o666 & ~umask)
-    return Path(name)
-
-
-def _sync(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
+    return {
+        "N": len(group["atomic_numbers"]),
+        "S": len(group["states/root"]),
+        "P": len(pairs["nac"]),
+        "Q": len(pairs["dipole"]),
+        "R": len(pairs["soc"]),
+        "M": spins,
+    }

@@ -7,6 +7,8 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from mlff.data.checks import check
+from mlff.data.dataset import HDF5Dataset
 from mlff.data.importers.assemble import Assembler, SourceFrame
 from mlff.data.importers.extxyz import parse_extxyz
 from mlff.data.importers.members import XYZ_SUFFIXES, Member, folder_members, sha256, xyz_members, zip_members
@@ -29,8 +31,10 @@ def recognise(path: Path) -> str:
     for name, (matches, _) in FORMATS.items():
         if matches(path):
             return name
-    raise ValueError(f"the format of {path} is not known; an extended xyz file ({', '.join(XYZ_SUFFIXES)}), a zip of "
-                     f"them, or a folder of either was expected; name it with `--format {'|'.join(FORMATS)}`")  # fmt: skip
+    raise ValueError(
+        f"the format of {path} is not known; an extended xyz file ({', '.join(XYZ_SUFFIXES)}), a zip of "
+        f"them, or a folder of either was expected; name it with `--format {'|'.join(FORMATS)}`"
+    )
 
 
 def import_sources(
@@ -47,9 +51,9 @@ def import_sources(
 ) -> ImportReport:
     """Read the sources and write ``output``, which appears only when it is whole.
 
-    Files whose names differ in train, val, test only are one set with a given split, stored as ``split_name``. ``every``
-    keeps every so-many-th frame within each file, so within each given split. ``strict`` refuses a source from which
-    anything was dropped or masked.
+    Files whose names differ in train, val, test only are one set with a given split, stored as ``split_name``.
+    ``every`` keeps every so-many-th frame within each file, so within each given split. ``strict`` refuses a source
+    from which anything was dropped or masked, or that fails a check (mlff.data.checks).
     """
     output = Path(output)
     if every < 1:
@@ -71,7 +75,7 @@ def import_sources(
     report = ImportReport()
     with tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as folder:
         growing = Path(folder) / "frames.h5"
-        with HDF5Writer(growing) as writer:
+        with HDF5Writer(growing, durable=False) as writer:
             hashes: dict[str, str] = {}
             assembler = Assembler(writer, report, hashes)
             for group, members in groups.items():
@@ -81,15 +85,20 @@ def import_sources(
                     frames += _read_member(member, energy_key, forces_key, every, report)
                 assembler.add_group(frames, Path(group).name)
             if not report.num_frames:
-                raise ValueError("no whole frame was found; nothing was written\n" + report.text())
-            if strict and report.problems:
-                raise ValueError("the sources are not whole, and `--strict` was given; nothing was written\n" + report.text())
+                why = "; ".join(report.problems[:3]) or "the sources are empty"
+                raise ValueError(f"no whole frame was found, nothing was written: {why}")
             given = assembler.given_split()
             if given is not None:
                 split, kind = given
-                writer.add_split(split_name, split, kind=kind, note="given by the names of the source files")  # type: ignore[arg-type]
+                writer.add_split(split_name, split, kind=kind, note="given by the names of the source files")
                 sizes = ", ".join(f"{part} {len(rows)}" for part, rows in split.items())
                 report.lines.append(f"split {split_name!r} ({kind}): {sizes}")
+        report.problems += check(HDF5Dataset(growing))
+        if strict and report.problems:
+            raise ValueError(
+                f"`--strict` was given and the sources have {len(report.problems)} problems, nothing was written; "
+                f"the first: {'; '.join(report.problems[:3])}"
+            )
         os.replace(growing, output)
     return report
 
@@ -108,8 +117,12 @@ def _read_member(
         lacking = [f for f in parsed.frames if (f.forces is not None if what == "forces" else f.energy == f.energy)]
         if key is not None and parsed.frames and not lacking:
             raise ValueError(f"no frame of {member.name} has the {what} key {key!r}")
-    found = [f"{what} from `{key}`" for what, key in (("energy", parsed.energy_key), ("forces", parsed.forces_key)) if key]
+    found = [
+        f"{what} from `{key}`" for what, key in (("energy", parsed.energy_key), ("forces", parsed.forces_key)) if key
+    ]
     unread = f"; not read: {', '.join(sorted(parsed.unread))}" if parsed.unread else ""
-    report.lines.append(f"{member.name}: {len(parsed.frames)} frames, {', '.join(found) or 'no energy, no forces'}{unread}")
+    report.lines.append(
+        f"{member.name}: {len(parsed.frames)} frames, {', '.join(found) or 'no energy, no forces'}{unread}"
+    )
     report.num_frames += len(parsed.frames)
     return [SourceFrame(frame, member) for frame in parsed.frames]

@@ -54,8 +54,10 @@ class Assembler:
         held = {part for _, _, part in self.parts if part is not None}
         if not held:
             return None
-        split = {part: np.array([(s, row) for s, row, p in self.parts if p == part], dtype=np.int64).reshape(-1, 2)
-                 for part in ("train", "val", "test")}  # fmt: skip
+        split = {
+            part: np.array([(s, row) for s, row, p in self.parts if p == part], dtype=np.int64).reshape(-1, 2)
+            for part in ("train", "val", "test")
+        }
         return split, _kind([part for _, _, part in self.parts], self.times)
 
     def _system(self, numbers: bytes, charge: float) -> str:
@@ -95,9 +97,16 @@ class Assembler:
                 dt = float(gaps[0])
         members = {each.member.name: each.member for each in run}
         sources = sorted(members)
-        source_hash = self.hashes.get(str(run[0].member.path), "") if len({m.path for m in members.values()}) == 1 else ""
+        source_hash = (
+            self.hashes.get(str(run[0].member.path), "") if len({m.path for m in members.values()}) == 1 else ""
+        )
         first = self.writer.add_trajectory(
-            system, _columns([each.frame for each in run]), name=name, dt=dt, source=", ".join(sources), source_sha256=source_hash
+            system,
+            _columns([each.frame for each in run]),
+            name=name,
+            dt=dt,
+            source=", ".join(sources),
+            source_sha256=source_hash,
         )
         index = list(self.systems.values()).index(system)
         key = len(self.names) if name is not None else -1
@@ -111,9 +120,12 @@ def _columns(frames: list[ParsedFrame]) -> dict[str, np.ndarray]:
     columns: dict[str, np.ndarray] = {
         "positions": np.stack([frame.positions for frame in frames]),
         "pbc": np.array([frame.pbc for frame in frames]),
-        "time": np.array([frame.time for frame in frames]),
-        "step": np.array([frame.step for frame in frames]),
     }
+    time, step = np.array([frame.time for frame in frames]), np.array([frame.step for frame in frames])
+    if np.isfinite(time).any():
+        columns["time"] = time
+    if (step >= 0).any():
+        columns["step"] = step
     energy = np.array([frame.energy for frame in frames])[:, None]
     if np.isfinite(energy).any():
         columns["energy"] = energy

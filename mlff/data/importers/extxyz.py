@@ -170,7 +170,9 @@ class _Reader:
         if self.result.forces_key is None:
             self.result.forces_key = next((key for key in FORCES_KEYS if key in layout.columns), None)
 
-    def _convert(self, at: int, info: dict[str, str], layout: _Layout, words: list[str], keep: bool) -> ParsedFrame | None:
+    def _convert(
+        self, at: int, info: dict[str, str], layout: _Layout, words: list[str], keep: bool
+    ) -> ParsedFrame | None:
         def column(name: str) -> np.ndarray:
             first, width = layout.columns[name]
             return np.array([list(map(float, words[k :: layout.width])) for k in range(first, first + width)]).T
@@ -209,26 +211,56 @@ class _Reader:
         known = {"species", "Z", *_POSITIONS, "momenta", "masses", self.result.forces_key}
         for name in layout.columns.keys() - known:
             self.unread[f"column {name}"] = None
-        known_info = {"Properties", "Lattice", "pbc", "stress", "virial", "charge", key, *_TRAJECTORY_KEYS, *_TIME_KEYS, *_STEP_KEYS}
+        known_info = {
+            "Properties",
+            "Lattice",
+            "pbc",
+            "stress",
+            "virial",
+            "charge",
+            key,
+            *_TRAJECTORY_KEYS,
+            *_TIME_KEYS,
+            *_STEP_KEYS,
+        }
         for name in info.keys() - known_info:
             self.unread[name] = None
         trajectory = next((info[name] for name in _TRAJECTORY_KEYS if name in info), None)
         time = next((float(info[name]) for name in _TIME_KEYS if name in info), np.nan)
         step = next((int(info[name]) for name in _STEP_KEYS if name in info), -1)
-        return ParsedFrame(numbers, positions, energy, forces, _stress(info, cell), velocities, masses, cell,
-                           _pbc(info, cell), float(info.get("charge", 0.0)), trajectory, time, step, at + 1)  # fmt: skip
+        return ParsedFrame(
+            numbers,
+            positions,
+            energy,
+            forces,
+            _stress(info, cell),
+            velocities,
+            masses,
+            cell,
+            _pbc(info, cell),
+            float(info.get("charge", 0.0)),
+            trajectory,
+            time,
+            step,
+            at + 1,
+        )
 
     def _count_missing(self) -> None:
         """Say which frames lack what other frames have; they stay masked."""
         result, num = self.result, len(self.result.frames)
         for name, key, lacking in (
             ("energy", result.energy_key, [f for f in result.frames if not np.isfinite(f.energy)]),
-            ("forces", result.forces_key, [f for f in result.frames if f.forces is None or not np.isfinite(f.forces).all()]),
+            (
+                "forces",
+                result.forces_key,
+                [f for f in result.frames if f.forces is None or not np.isfinite(f.forces).all()],
+            ),
         ):
             if lacking:
                 why = f"(key `{key}`) " if key else ""
-                result.problems.append(f"{name} {why}missing in {len(lacking)} of {num} frames, first at line "
-                                       f"{lacking[0].line}: masked")  # fmt: skip
+                result.problems.append(
+                    f"{name} {why}missing in {len(lacking)} of {num} frames, first at line {lacking[0].line}: masked"
+                )
 
 
 def _parse_properties(text: str) -> _Layout | str:
@@ -259,7 +291,7 @@ def _number(symbol: str) -> int:
 def _pbc(info: dict[str, str], cell: np.ndarray | None) -> tuple[bool, bool, bool]:
     """As ASE: the key ``pbc``, else periodic where there is a lattice."""
     if "pbc" not in info:
-        return (cell is not None,) * 3  # type: ignore[return-value]
+        return (cell is not None,) * 3
     words = info["pbc"].strip("[]").replace(",", " ").split()
     flags = [word.upper() in ("T", "TRUE", "1") for word in words]
     if len(flags) == 1:
@@ -274,7 +306,9 @@ def _stress(info: dict[str, str], cell: np.ndarray | None) -> np.ndarray | None:
     text = info.get("stress", info.get("virial"))
     if text is None:
         return None
-    values = np.array([float(word) for word in text.strip("[]").replace(",", " ").replace("[", " ").replace("]", " ").split()])
+    values = np.array(
+        [float(word) for word in text.strip("[]").replace(",", " ").replace("[", " ").replace("]", " ").split()]
+    )
     if values.size == 9:
         full = values.reshape(3, 3)
         values = (full + full.T)[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]] / 2

@@ -1,4 +1,4 @@
-"""Members: the xyz files behind a source, be it a file, a zip or a folder, and the part of a given split each one is."""
+"""Members: the xyz files behind a source (a file, a zip or a folder), and the part of a given split each one is."""
 
 from __future__ import annotations
 
@@ -79,8 +79,13 @@ def zip_members(path: Path) -> Iterator[Member]:
             names = [info.filename for info in archive.infolist() if not info.is_dir()]
     except zipfile.BadZipFile as error:
         raise ValueError(f"{path} is not a whole zip file ({error}); fetch it again") from error
-    names = [name for name in names if name.lower().endswith(XYZ_SUFFIXES) and not Path(name).name.startswith(".")
-             and not name.startswith("__MACOSX")]  # fmt: skip
+    names = [
+        name
+        for name in names
+        if name.lower().endswith(XYZ_SUFFIXES)
+        and not Path(name).name.startswith(".")
+        and not name.startswith("__MACOSX")
+    ]
     if not names:
         raise ValueError(f"{path} holds no .xyz or .extxyz file")
     members = []

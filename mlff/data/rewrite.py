@@ -1,0 +1,168 @@
+"""Rewrite: copies a native file aside, growing (chunked) or finished (contiguous), to be renamed into place."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from mlff.data.schema import (
+    FRAME_DATASETS,
+    SCHEMA_NAME,
+    SCHEMA_VERSION,
+    TRAJECTORY_COLUMNS,
+    annotate,
+    decode,
+    open_checked,
+)
+
+_CHUNK_BYTES = 1 << 16
+_COPY_BYTES = 1 << 24
+
+
+def write_new(path: Path) -> None:
+    """A growing file without frames; it appears at ``path`` whole."""
+    target = beside(path)
+    with _unlinked_on_error(target), h5py.File(target, "w", libver="latest", locking=False) as file:
+        _write_root(file)
+        table = file.create_group("trajectories")
+        for name, dtype in TRAJECTORY_COLUMNS.items():
+            table.create_dataset(name, (0,), dtype, maxshape=(None,), chunks=(64,))
+        file.create_group("systems")
+        file.create_group("splits")
+    os.replace(target, path)
+
+
+def rewrite(path: Path, *, chunked: bool, change: Callable[[h5py.File], None] | None = None) -> None:
+    """Put a copy of the file in its place: what was committed, changed by ``change``.
+
+    A kill leaves the old file; readers that have it open go on reading the old one.
+    """
+    target = beside(path)
+    with _unlinked_on_error(target):
+        libver = "latest" if chunked else "earliest"
+        with open_checked(path) as old, h5py.File(target, "w", libver=libver, locking=False) as new:
+            _write_root(new, created=old.attrs["created"])
+            _copy(old, new, chunked=chunked)
+            if change is not None:
+                change(new)
+            new.attrs["finalized"] = not chunked
+        with target.open("rb") as written:
+            os.fsync(written.fileno())
+        os.replace(target, path)
+
+
+def grow_dataset(frames: h5py.Group, key: str, shape: tuple[int, ...], dtype: np.dtype) -> h5py.Dataset:
+    """An empty dataset under frames/ that rows can be added to; rows that are skipped read as missing."""
+    row_bytes = max(1, np.dtype(dtype).itemsize * int(np.prod(shape)))
+    dataset = frames.create_dataset(
+        key,
+        (0, *shape),
+        dtype,
+        maxshape=(None, *shape),
+        fillvalue=FRAME_DATASETS[key][1],
+        chunks=(max(1, _CHUNK_BYTES // row_bytes), *(max(1, size) for size in shape)),
+    )
+    annotate(dataset, key)
+    return dataset
+
+
+def committed_counts(file: h5py.File) -> tuple[int, np.ndarray]:
+    """Number of whole rows of /trajectories, and the frames of every system that they commit."""
+    table = file["trajectories"]
+    num = min(len(table[name]) for name in TRAJECTORY_COLUMNS)
+    counts = np.bincount(table["system"][:num], weights=table["count"][:num], minlength=len(file["systems"]))
+    return num, counts.astype(np.int64)
+
+
+def beside(path: Path) -> Path:
+    """A new hidden file in the same folder, with the permissions of an ordinary one, to be renamed onto ``path``."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    os.close(handle)
+    umask = os.umask(0)
+    os.umask(umask)
+    os.chmod(name, 0o666 & ~umask)
+    return Path(name)
+
+
+class _unlinked_on_error:
+    """Removes a file that was not renamed away by the end of the block."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is not None:
+            with suppress(FileNotFoundError):
+                self.path.unlink()
+
+
+def _copy(old: h5py.File, new: h5py.File, *, chunked: bool) -> None:
+    num, committed = committed_counts(old)
+    new.create_group("systems")
+    for name, source in old["systems"].items():
+        group = new.create_group(f"systems/{name}")
+        group.attrs.update(source.attrs)
+        for key in source:
+            if key != "frames":
+                source.copy(key, group)
+        frames = group.create_group("frames")
+        count = int(committed[int(source.attrs["index"])])
+        for key, held in source["frames"].items():
+            _copy_rows(held, frames, key, count, chunked=chunked)
+    group = new.create_group("trajectories")
+    for name, dtype in TRAJECTORY_COLUMNS.items():
+        values = old["trajectories"][name][:num]
+        if chunked:
+            group.create_dataset(name, data=values, dtype=dtype, maxshape=(None,), chunks=(64,))
+        elif values.dtype.kind in "OS":
+            words = np.array([each.encode() for each in decode(values)] or [b""], dtype=np.bytes_)[:num]
+            text = h5py.string_dtype("utf-8", max(1, words.dtype.itemsize))
+            group.create_dataset(name, data=words.astype(text), dtype=text)
+        else:
+            group.create_dataset(name, data=values)
+    group["dt"].attrs["unit"] = "fs"
+    old.copy("splits", new)
+    new.attrs["num_frames"] = int(committed.sum())
+
+
+def _copy_rows(held: h5py.Dataset, frames: h5py.Group, key: str, count: int, *, chunked: bool) -> None:
+    if chunked:
+        made = grow_dataset(frames, key, held.shape[1:], held.dtype)
+        made.resize(count, axis=0)
+    else:
+        made = frames.create_dataset(key, (count, *held.shape[1:]), held.dtype)
+        annotate(made, key)
+    rows = max(1, _COPY_BYTES // max(1, held.dtype.itemsize * int(np.prod(held.shape[1:]))))
+    for first in range(0, count, rows):
+        last = min(first + rows, count)
+        made[first:last] = held[first:last]
+
+
+def _write_root(file: h5py.File, created: str | None = None) -> None:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        program_version = version("mlff")
+    except PackageNotFoundError:
+        program_version = "unknown"
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    file.attrs.update(
+        {
+            "schema_name": SCHEMA_NAME,
+            "schema_version": SCHEMA_VERSION,
+            "created": created or now,
+            "program_version": program_version,
+            "num_frames": 0,
+            "finalized": False,
+        }
+    )

@@ -1,0 +1,94 @@
+"""Summary: what a native file holds, as plain values: what `mlff data info` prints."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from mlff.data.checks import smallest_distances
+from mlff.data.dataset import HDF5Dataset, System
+from mlff.properties import PROPERTIES
+
+_MOST_FRAMES = 5000  # searched for the smallest distance of a system
+
+
+def summarise(dataset: HDF5Dataset) -> dict[str, Any]:
+    """Systems, quantities with units and ranges, trajectories and splits; every value fits into JSON."""
+    named = [each for each in dataset.trajectories if each.name is not None]
+    return {
+        "path": str(dataset.path),
+        "bytes": dataset.path.stat().st_size,
+        "schema_version": int(dataset.attrs["schema_version"]),  # type: ignore[call-overload]
+        "created": str(dataset.attrs["created"]),
+        "program_version": str(dataset.attrs["program_version"]),
+        "finalized": bool(dataset.attrs["finalized"]),
+        "num_frames": len(dataset),
+        "num_states": dataset.num_states,
+        "num_trajectories": len(named),
+        "num_frames_without_trajectory": len(dataset) - sum(each.count for each in named),
+        "statuses": {
+            status: count
+            for status in ("complete", "crashed", "truncated")
+            if (count := sum(each.status == status for each in named))
+        },
+        "sources": sorted({each.source for each in dataset.trajectories if each.source}),
+        "systems": [_system(dataset, index) for index in range(len(dataset.systems))],
+        "splits": {
+            name: {**dataset.split_attrs(name), **{part: len(rows) for part, rows in dataset.split(name).items()}}
+            for name in dataset.splits
+        },
+    }
+
+
+def _system(dataset: HDF5Dataset, index: int) -> dict[str, Any]:
+    system = dataset.systems[index]
+    own = [each for each in dataset.trajectories if each.system == index and each.name is not None]
+    rows = np.unique(np.linspace(0, system.num_frames - 1, min(system.num_frames, _MOST_FRAMES)).astype(np.int64))
+    distances = smallest_distances(system, rows)
+    time = system.read("time") if system.has("time") else np.zeros(0)
+    return {
+        "name": system.name,
+        "num_frames": system.num_frames,
+        "num_atoms": system.num_atoms,
+        "elements": sorted({int(z) for z in system.atomic_numbers}),
+        "num_states": system.num_states,
+        "state_labels": list(system.state_labels),
+        "charge": system.charge,
+        "level_of_theory": system.level_of_theory,
+        "num_trajectories": len({each.name for each in own}),
+        "time_fs": _span(time),
+        "timestep_fs": sorted({round(each.dt, 6) for each in own}) if all(np.isfinite(each.dt) for each in own) else [],
+        "periodic_frames": int(system.read("pbc").any(axis=1).sum()) if system.has("pbc") else 0,
+        "smallest_distance_angstrom": float(distances.min())
+        if len(distances) and np.isfinite(distances.min())
+        else None,
+        "smallest_distance_frames": len(rows),
+        "quantities": {name: _quantity(system, name) for name in PROPERTIES if system.has(name)},
+    }
+
+
+def _quantity(system: System, name: str) -> dict[str, Any]:
+    each = PROPERTIES[name]
+    values = system.read(name)
+    result: dict[str, Any] = {
+        "shape": list(values.shape[1:]),
+        "dtype": values.dtype.str.lstrip("<|"),
+        "unit": each.unit,
+    }
+    if each.mask is not None and system.has(each.mask):
+        valid = system.read(each.mask)
+        result["valid"] = float(valid.mean()) if valid.size else 0.0
+    if name in ("energy", "forces", "stress", "kinetic_energy"):
+        finite = values[np.isfinite(values)].astype(np.float64)
+        result["range"] = _span(finite)
+        if finite.size:
+            result["mean"] = float(finite.mean())
+            result["standard_deviation"] = float(finite.std())
+            result["rms"] = float(np.sqrt(np.mean(finite**2)))
+    return result
+
+
+def _span(values: np.ndarray) -> list[float] | None:
+    finite = values[np.isfinite(values)]
+    return [float(finite.min()), float(finite.max())] if finite.size else None

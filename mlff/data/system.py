@@ -1,0 +1,104 @@
+"""System and Trajectory: a native file's table of frames for one molecule or cell, and what its rows came from."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from mlff.data.schema import decode, open_checked
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """One row of /trajectories: ``count`` consecutive rows of ``system``, from ``first``."""
+
+    name: str | None  #: None where the source did not say which trajectory the frames are of
+    system: int
+    first: int
+    count: int
+    dt: float  #: fs between frames, NaN unknown
+    status: str
+    source: str
+    source_sha256: str
+
+
+class System:
+    """Frames of one composition, atom order, set of states and level of theory."""
+
+    def __init__(self, path: Path, group: h5py.Group, num_frames: int, first: int) -> None:
+        self.path = path
+        self.name: str = group.name.rsplit("/", 1)[1]
+        self.atomic_numbers: np.ndarray = group["atomic_numbers"][:]  #: i16 [N]
+        self.masses: np.ndarray = group["masses"][:]  #: f8 [N] amu
+        self.charge = float(group.attrs["charge"])  #: e
+        self.level_of_theory = str(group.attrs["level_of_theory"])
+        self.program = str(group.attrs["program"])
+        self.state_labels = tuple(decode(group["states/label"][:]))
+        self.multiplicities = tuple(int(each) for each in group["states/multiplicity"][:])
+        self.num_frames = num_frames
+        self.first = first  #: global index of its first frame
+        self.units = {name: str(held.attrs.get("unit", "")) for name, held in group["frames"].items()}
+        self._where: dict[str, tuple[np.dtype, tuple[int, ...], int | None]] = {}
+        for name, held in group["frames"].items():
+            offset = held.id.get_offset() if held.chunks is None else None
+            self._where[name] = (held.dtype, (num_frames, *held.shape[1:]), offset)
+        self._maps: dict[str, np.ndarray] = {}
+        self._file: h5py.File | None = None
+        self._process = os.getpid()
+
+    @property
+    def num_atoms(self) -> int:
+        """Number of atoms of every frame, N."""
+        return len(self.atomic_numbers)
+
+    @property
+    def num_states(self) -> int:
+        """Number of electronic states, S."""
+        return len(self.state_labels)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The quantities that its frames have."""
+        return tuple(self._where)
+
+    def has(self, name: str) -> bool:
+        """Whether its frames have the quantity ``name`` (each frame may still be masked)."""
+        return name in self._where
+
+    def read(self, name: str, rows: slice | np.ndarray = slice(None)) -> np.ndarray:
+        """Values of ``name`` for the given rows, ``[len(rows), ...]``, in stored type and unit (mlff.properties)."""
+        if name not in self._where:
+            raise ValueError(f"system {self.name!r} of {self.path} has no `{name}`; it has: {', '.join(self._where)}")
+        if not isinstance(rows, slice):
+            rows = np.asarray(rows)
+        source = self._source(name)
+        if isinstance(source, np.ndarray):
+            return np.array(source[rows])
+        rows = np.arange(self.num_frames)[rows]
+        if not len(rows):
+            return np.empty((0, *source.shape[1:]), source.dtype)
+        order, inverse = np.unique(rows, return_inverse=True)
+        span = source[int(order[0]) : int(order[-1]) + 1] if len(order) > 0.1 * (order[-1] - order[0] + 1) else None
+        return span[rows - order[0]] if span is not None else source[order][inverse]
+
+    def _source(self, name: str) -> np.ndarray | h5py.Dataset:
+        if name in self._maps:
+            return self._maps[name]
+        dtype, shape, offset = self._where[name]
+        if 0 in shape:
+            self._maps[name] = np.empty(shape, dtype)
+            return self._maps[name]
+        if offset is not None:
+            mapped = np.memmap(self.path, dtype=np.dtype(dtype), mode="r", offset=offset, shape=shape)
+            self._maps[name] = mapped.view(np.ndarray)  # plain indexing is several times faster than memmap's own
+            return self._maps[name]
+        if self._file is None or self._process != os.getpid():
+            self._file, self._process = open_checked(self.path), os.getpid()
+        return self._file[f"systems/{self.name}/frames/{name}"]
+
+    def __repr__(self) -> str:
+        return f"System({self.name!r}, {self.num_frames} frames, {self.num_atoms} atoms, {self.num_states} states)"
