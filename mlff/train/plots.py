@@ -17,7 +17,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm
-from matplotlib.ticker import MaxNLocator, NullFormatter, ScalarFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, ScalarFormatter
 from scipy.ndimage import gaussian_filter
 
 from mlff.train.figure import (
@@ -58,6 +58,7 @@ QUANTITIES = {
     "forces": Quantity("forces", "Force component", "eV/Å", "meV/Å"),
     "stress": Quantity("stress", "Stress component", "eV/Å³", "meV/Å³"),
 }
+LARGE_ERROR = 20_000.0  # thousandths: axes of larger errors are in the unit itself
 
 
 def pairs(arrays: Arrays, quantity: str, state: int | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -193,7 +194,8 @@ def plot_error_distribution(
             else:
                 axes.text(0.5, 0.5, "no reference values", ha="center", va="center", transform=axes.transAxes)
             last = row == len(shown) - 1
-            horizontal = f"Prediction − reference ({QUANTITIES[name].error_unit})" if last else ""
+            unit = QUANTITIES[name].unit if widest > LARGE_ERROR else QUANTITIES[name].error_unit
+            horizontal = f"Prediction − reference ({unit})" if last else ""
             dress(axes, xlabel=horizontal, ylabel="Count per bin" if column == 0 else "")
     return save(figure, path)
 
@@ -219,6 +221,9 @@ def _parity_panel(upper: Axes, lower: Axes, reference: np.ndarray, prediction: n
     if x.size == 0:
         return
     low, high = _padded(min(x.min(), y.min()), max(x.max(), y.max()))
+    if np.abs(errors).max() > LARGE_ERROR:
+        errors = errors / 1000.0
+        lower.set_ylabel(f"Error ({quantity.unit})", fontsize=11)
     span = 1.15 * float(np.abs(errors).max()) or 1.0
     upper.plot([low, high], [low, high], color=GREY, linewidth=1.0, zorder=0)
     lower.axhline(0.0, color=GREY, linewidth=1.0, zorder=0)
@@ -278,6 +283,9 @@ def _error_histogram(axes: Axes, arrays: Arrays, quantity: str, labels: tuple[st
     axes.set_yscale("log")
     axes.set_ylim(0.7, 0.7 * (1.6 * peak / 0.7) ** (1 / filled))
     axes.set_xlim(-widest, widest)
+    axes.xaxis.set_major_locator(MaxNLocator(7, steps=(1, 2, 5, 10)))
+    if widest > LARGE_ERROR:
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value / 1000:g}".replace("-", "−"))
     mae, rmse = np.abs(errors).mean(), math.sqrt(np.square(errors).mean())
     unit = QUANTITIES[quantity].error_unit
     for value, style, colour, name in ((mae, "-", VERMILION, "MAE"), (rmse, "--", "#1A1A1A", "RMSE")):
@@ -332,6 +340,8 @@ def _log_scale(axes: Axes) -> None:
     low, high = axes.get_ylim()
     if high / low < 12:
         axes.grid(True, which="minor", axis="y", color=GRID, linewidth=0.7)
+    elif high / low < 200:
+        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     if low >= 1e-2 and high < 1e5:
         plain = ScalarFormatter()
         plain.set_scientific(False)

@@ -113,6 +113,8 @@ def _page(
         for heading, caption, path in pictures
     )
     facts = _facts(summary, columns)
+    usage = _usage(run, summary, "test" if "test" in predictions else "val")
+    machine = {name: summary[name] for name in ("device", "processes", "threads") if name in summary}
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -120,10 +122,10 @@ def _page(
         f"<h1>{escape(title)}</h1>{_paragraph(summary.get('stop_reason'), 'Why it stopped: ')}"
         f'<dl class="cards">{facts}</dl>'
         f"<section><h2>Errors</h2>{_error_section(predictions, summary.get('state_labels'))}"
-        f"</section><section><h2>Use the model</h2>{_usage(run, summary)}</section>{figures}"
+        f"</section><section><h2>Use the model</h2>{usage}</section>{figures}"
         f"<section><h2>Data</h2>{_table(_flat(summary.get('dataset', {})))}</section>"
         f"<section><h2>Settings</h2>{_settings(config_text)}</section>"
-        f"<section><h2>Versions</h2>{_table(_flat(summary.get('versions', {})))}</section>"
+        f"<section><h2>Machine and versions</h2>{_table(_flat(machine | dict(summary.get('versions', {}))))}</section>"
         "</main></body></html>\n"
     )
 
@@ -132,6 +134,7 @@ def _facts(summary: Mapping[str, Any], columns: Mapping[str, np.ndarray]) -> str
     """Cards: what a reader wants to know first about the run."""
     epochs = summary.get("epochs", len(columns.get("epoch", ())))
     values = {
+        "Model": str(summary.get("model", "")),
         "Wall time": _duration(summary.get("wall_time_s")),
         "Throughput": _quantity(summary.get("frames_per_second"), "frames/s"),
         "Parameters": _integer(summary.get("num_parameters")),
@@ -172,12 +175,14 @@ def _count(split: str, arrays: plots.Arrays) -> str:
     return f"{SPLITS[split].capitalize()}: {num_frames:,} frame{'' if num_frames == 1 else 's'}"
 
 
-def _usage(run: Path, summary: Mapping[str, Any]) -> str:
+def _usage(run: Path, summary: Mapping[str, Any], part: str) -> str:
     """The lines that use the model, with its absolute path: as the summary gives it, or where the folder is now."""
     stated = summary.get("model_path")
     model = str(stated) if stated and Path(stated).exists() else str((run / "model").resolve())
     dataset = summary.get("dataset")
-    data = dataset.get("path", "DATA.h5") if isinstance(dataset, Mapping) else "DATA.h5"
+    known = dataset if isinstance(dataset, Mapping) else {}
+    data = shlex.quote(str(known.get("path", "DATA.h5")))
+    split = f"--split-name {shlex.quote(str(known['split']))} " if known.get("split") else ""
     python = (
         "from ase.io import read\nfrom mlff import MLFFCalculator\n\n"
         f'atoms = read("molecule.xyz")\natoms.calc = MLFFCalculator({json.dumps(model, ensure_ascii=False)})\n'
@@ -185,7 +190,7 @@ def _usage(run: Path, summary: Mapping[str, Any]) -> str:
     )
     quoted = shlex.quote(model)
     shell = (
-        f"mlff evaluate {quoted} {shlex.quote(str(data))} --split test\n"
+        f"mlff evaluate {quoted} {data} {split}--split {part}\n"
         f"mlff optimize {quoted} molecule.xyz\nmlff md {quoted} molecule.xyz"
     )
     return f"<h3>Python</h3><pre>{escape(python)}</pre><h3>Command line</h3><pre>{escape(shell)}</pre>"
@@ -217,7 +222,7 @@ def _flat(value: Any, prefix: str = "") -> list[tuple[str, str]]:
         return [(prefix, {True: "yes", False: "no", None: "–"}[value])]
     if isinstance(value, list | tuple):
         return [(prefix, ", ".join(str(item) for item in value) or "–")]
-    return [(prefix, str(value))]
+    return [(prefix, str(value) or "–")]
 
 
 def _table(rows: Sequence[tuple[str, str]]) -> str:

@@ -198,12 +198,14 @@ def test_values_are_escaped_in_the_page(tmp_path):
 
 
 def test_lines_to_use_the_model_give_its_absolute_path(tmp_path):
-    run = make_run(tmp_path / "my run", epochs=0, splits=())
+    summary = {"dataset": {"path": "/data/my file.h5", "split": "time"}}
+    run = make_run(tmp_path / "my run", epochs=0, splits=(), summary=summary)
     write_report(run)
     page, _ = read_page(run)
     model = run.resolve() / "model"
     assert f'MLFFCalculator("{model}")' in page.text
     assert f"mlff optimize '{model}' molecule.xyz" in page.text
+    assert f"mlff evaluate '{model}' '/data/my file.h5' --split-name time --split val" in page.text
 
 
 def test_a_split_whose_references_are_all_missing_is_left_out(tmp_path):
