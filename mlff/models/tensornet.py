@@ -58,9 +58,9 @@ class Embedding(nn.Module):
         centre_weight, neighbor_weight = self.element_pair.weight.chunk(2, dim=1)
         z_ij = (z @ centre_weight.T + self.element_pair.bias).index_select(0, centre)
         z_ij = (z_ij + (z @ neighbor_weight.T).index_select(0, neighbor)) * envelope.unsqueeze(1)
-        factors = self.radial(radial).view(len(radial), 3, -1) * z_ij.unsqueeze(1)
+        factors = self.radial(radial).unflatten(1, (3, -1)) * z_ij.unsqueeze(1)
         x = scatter_sum(_spread(factors) * dyads.unsqueeze(2), centre, len(numbers))
-        scale = self.scale(self.norm(_squared_norm(x))).view(len(numbers), -1, 3).transpose(1, 2)
+        scale = self.scale(self.norm(_squared_norm(x))).unflatten(1, (-1, 3)).transpose(1, 2)
         return _mix(self.mix, x) * _spread(scale)
 
 
@@ -84,7 +84,7 @@ class Interaction(nn.Module):
     def filter(self, radial: Tensor, envelope: Tensor) -> Tensor:
         """Factors of the three parts, ``[P, 3, F]``, of pairs with this radial basis and envelope."""
         filters = self.filters(radial) * envelope.unsqueeze(1)
-        return filters.view(len(radial), -1, 3).transpose(1, 2)
+        return filters.unflatten(1, (-1, 3)).transpose(1, 2)
 
     def forward(self, x: Tensor, edge_index: Tensor, filters: Tensor, self_filter: Tensor | None) -> Tensor:
         """X ``[N, 9, F]``, factors of the pairs ``[P, 3, F]`` and of an atom's own matrix ``[1, 3, F]``; the new X."""

@@ -1,0 +1,369 @@
+"""What every model owes its users, checked on the potential made of it. A model in ``MODELS`` is checked unasked."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from mlff.graph import Graph, build_graph, collate
+from mlff.potential.potential import VOIGT, Potential
+
+from .variants import CELL, CUTOFF, NUM_STATES, NUMBERS, POSITIONS, VARIANTS, crystal, make_potential, molecule
+
+Array = NDArray[np.float64]
+
+SYMMETRIC = {  # structures where vectors cancel, directions coincide, or distances are equal
+    "linear": ([6, 8, 8], [[0, 0, 0], [0, 0, 1.2], [0, 0, -1.2]]),
+    "line of unlike atoms": ([1, 6, 7], [[0, 0, 0], [0, 0, 1.07], [0, 0, 2.22]]),
+    "planar": ([7, 1, 1, 1], [[0, 0, 0], [1, 0, 0], [-0.5, 0.75**0.5, 0], [-0.5, -(0.75**0.5), 0]]),
+    "octahedron": ([8, 1, 1, 1, 1, 1, 1], [[0, 0, 0], *np.eye(3), *-np.eye(3)]),
+    "two atoms": ([1, 1], [[0, 0, 0], [0.74, 0, 0]]),
+    "one atom": ([8], [[0.3, 0.2, 0.1]]),
+    "two far atoms": ([8, 1], [[0, 0, 0], [0, 0, 50.0]]),
+}
+
+
+def rotation() -> Array:
+    """A rotation about no axis in particular."""
+    q, _ = np.linalg.qr(np.random.default_rng(4).normal(size=(3, 3)))
+    return q * np.linalg.det(q)
+
+
+def close(actual: Tensor, expected: Tensor, atol: float = 1e-9) -> None:
+    """Equal in float64, but for round-off; energies here are some -1e4 eV, of which reference energies are most."""
+    torch.testing.assert_close(actual, expected, rtol=0, atol=atol)
+
+
+def total_energy(potential: Potential, graph: Graph) -> Array:
+    return potential(graph, forces=False)["energy"].detach().numpy()
+
+
+# Symmetry
+
+
+@pytest.mark.parametrize("build", [molecule, crystal])
+def test_rotating_a_structure_rotates_its_forces_and_leaves_its_energy(potential: Potential, build: Callable) -> None:
+    assert potential.model.symmetry in ("O(3)", "SO(3)"), "a model without symmetry needs its own contract"
+    turn = rotation()
+    cell = {"cell": CELL @ turn.T} if build is crystal else {}
+    before, after = potential(build()), potential(build(POSITIONS @ turn.T, **cell))
+    close(after["energies"], before["energies"])
+    close(after["forces"], before["forces"] @ torch.from_numpy(turn.T))
+
+
+def test_rotating_a_structure_rotates_its_vector_features(potential: Potential) -> None:
+    turn = rotation()
+    before, after = potential.model(molecule()), potential.model(molecule(POSITIONS @ turn.T))
+    close(after.scalar, before.scalar)
+    if before.vector is not None:
+        assert before.vector.abs().max() > 1e-3
+        close(after.vector, torch.einsum("ab,nbf->naf", torch.from_numpy(turn), before.vector))
+
+
+def test_the_mirror_image_has_the_same_energy_where_the_model_says_so(potential: Potential) -> None:
+    before, after = potential(molecule()), potential(molecule(-POSITIONS))
+    if potential.model.symmetry == "O(3)":
+        close(after["energies"], before["energies"])
+        close(after["forces"], -before["forces"])
+        features, mirrored = potential.model(molecule()), potential.model(molecule(-POSITIONS))
+        if features.vector is not None:  # polar
+            close(mirrored.vector, -features.vector)
+    else:
+        assert (after["energy"] - before["energy"]).abs().max() > 1e-4
+
+
+@pytest.mark.parametrize("shift", [1.0, 1e4])
+def test_moving_a_structure_changes_nothing(potential: Potential, shift: float) -> None:
+    before, after = potential(molecule()), potential(molecule(POSITIONS + shift * np.array([1.0, -0.7, 0.3])))
+    close(after["energies"], before["energies"], atol=1e-9 * shift)
+    close(after["forces"], before["forces"], atol=1e-9 * shift)
+
+
+def test_moving_an_atom_by_a_lattice_vector_changes_nothing(potential: Potential) -> None:
+    positions = POSITIONS.copy()
+    positions[2] += 2 * CELL[0] - CELL[2]
+    before, after = potential(crystal()), potential(crystal(positions))
+    close(after["energies"], before["energies"])
+    close(after["forces"], before["forces"])
+
+
+@pytest.mark.parametrize("build", [molecule, crystal])
+def test_the_order_of_the_atoms_does_not_matter(potential: Potential, build: Callable) -> None:
+    order = np.random.default_rng(0).permutation(len(NUMBERS))
+    before, after = potential(build()), potential(build(POSITIONS[order], NUMBERS[order]))
+    close(after["energies"], before["energies"][order])
+    close(after["forces"], before["forces"][order])
+
+
+def test_the_order_and_direction_of_the_pairs_do_not_matter(potential: Potential) -> None:
+    graph = crystal()
+    order = torch.from_numpy(np.random.default_rng(0).permutation(graph.num_pairs))
+    turned = replace(graph, pairs=graph.pairs.flip(0)[:, order], pair_shifts=-graph.pair_shifts[order])
+    before, after = potential(graph), potential(turned)
+    close(after["energies"], before["energies"])
+    close(after["forces"], before["forces"])
+
+
+# Batches
+
+
+def test_a_batch_gives_what_its_structures_give_alone(potential: Potential) -> None:
+    far = build_graph([[0, 0, 0], [90, 0, 0]], [1, 6], CUTOFF)
+    graphs = [molecule(), build_graph([[1, 2, 3]], [8], CUTOFF), crystal(), far, molecule(POSITIONS * 1.1)]
+    together, alone = potential(collate(graphs)), [potential(graph) for graph in graphs]
+    for name in ("energy", "energies", "forces"):
+        close(together[name], torch.cat([results[name] for results in alone]))
+
+
+def test_stresses_in_a_batch_are_those_of_its_crystals_alone(potential: Potential) -> None:
+    graphs = [crystal(), crystal(POSITIONS * 1.05, cell=CELL * 1.1)]
+    alone = [potential(graph, stress=True)["stress"] for graph in graphs]
+    close(potential(collate(graphs), stress=True)["stress"], torch.cat(alone))
+
+
+# Derivatives
+
+
+@pytest.mark.parametrize("build", [molecule, crystal])
+def test_forces_are_minus_the_derivative_of_the_energy(potential: Potential, build: Callable) -> None:
+    step, graphs = 1e-5, []
+    for atom in range(len(NUMBERS)):
+        for axis in range(3):
+            for sign in (1, -1):
+                displaced = POSITIONS.copy()
+                displaced[atom, axis] += sign * step
+                graphs.append(build(displaced))
+    # Energies of the atoms less their references: differences of totals near -1e4 eV would lose seven digits.
+    energies = potential.atom_energies(collate(graphs)) - potential._reference(collate(graphs).atomic_numbers)
+    energy = energies.detach().view(len(NUMBERS), 3, 2, len(NUMBERS), NUM_STATES).sum(3)
+    numeric = -(energy[:, :, 0] - energy[:, :, 1]) / (2 * step)
+    forces = potential(build())["forces"]
+    assert forces.abs().max() > 1e-2
+    close(forces, numeric.transpose(1, 2), atol=1e-6 * max(1.0, forces.abs().max().item()))
+
+
+def test_stress_is_the_derivative_of_the_energy_by_strain_over_the_volume(potential: Potential) -> None:
+    step, numeric = 1e-4, torch.zeros(NUM_STATES, 6, dtype=torch.float64)
+    for component, (i, j) in enumerate(zip(*VOIGT)):
+        strain = np.zeros((3, 3))
+        strain[i, j] += step / 2
+        strain[j, i] += step / 2
+        plus, minus = (
+            potential(crystal(POSITIONS @ (np.eye(3) + e), cell=CELL @ (np.eye(3) + e)), forces=False)["energy"]
+            for e in (strain, -strain)
+        )
+        numeric[:, component] = (plus - minus)[0].detach() / (2 * step) / np.linalg.det(CELL)
+    stress = potential(crystal(), stress=True)["stress"][0]
+    assert stress.abs().max() > 1e-4
+    close(stress, numeric, atol=1e-7 + 1e-5 * stress.abs().max().item())
+
+
+def training_loss(potential: Potential, graph: Graph, energy_weight: float = 0.0) -> Tensor:
+    """A loss of the forces (and of the network's energies), as in training."""
+    results = potential.train()(graph)
+    network = results["energies"] - potential._reference(graph.atomic_numbers)
+    return results["forces"].square().sum() + energy_weight * network.square().sum()
+
+
+def test_the_loss_of_the_forces_reaches_every_parameter(potential: Potential) -> None:
+    training_loss(potential, collate([molecule(), crystal()])).backward()
+    still = [n for n, p in potential.named_parameters() if p.grad is None or not p.grad.abs().max() > 0]
+    constant = "head.network.2.bias"  # no force depends on a constant
+    assert [name for name in still if name != constant] == []
+
+
+def test_the_gradient_of_the_loss_of_the_forces_is_its_derivative(potential: Potential) -> None:
+    """Nothing is detached on the way of the second derivatives either."""
+    graph = molecule()
+    names_and_parameters = dict(potential.named_parameters())
+    generator = torch.Generator().manual_seed(3)
+    direction = {
+        name: torch.randn(p.shape, generator=generator, dtype=p.dtype) for name, p in names_and_parameters.items()
+    }
+    training_loss(potential, graph).backward()
+    slope = sum((p.grad * direction[n]).sum() for n, p in names_and_parameters.items() if p.grad is not None)
+
+    def loss(step: float) -> float:
+        moved = copy.deepcopy(potential)
+        with torch.no_grad():
+            for name, parameter in moved.named_parameters():
+                parameter += step * direction[name]
+        return training_loss(moved, graph).item()
+
+    step = 1e-6
+    numeric = (loss(step) - loss(-step)) / (2 * step)
+    assert slope.item() == pytest.approx(numeric, rel=1e-5)
+
+
+@pytest.mark.parametrize("structure", SYMMETRIC)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_symmetric_structures_have_finite_forces_and_gradients(
+    variant: str, structure: str, dtype: torch.dtype
+) -> None:
+    numbers, positions = SYMMETRIC[structure]
+    potential, graph = make_potential(variant, dtype), build_graph(positions, numbers, CUTOFF)
+    results = potential(graph)
+    assert all(value.isfinite().all() for value in results.values())
+    # Where all atoms are on the z axis no force leaves it.
+    if structure.startswith("lin"):
+        assert results["forces"][..., :2].abs().max() < 1e-5 * max(1.0, results["forces"].abs().max().item())
+    training_loss(potential, graph, energy_weight=1.0).backward()
+    for name, parameter in potential.named_parameters():
+        assert parameter.grad is None or parameter.grad.isfinite().all(), name
+
+
+# Few atoms
+
+
+def test_one_atom_has_no_force_and_the_same_energy_everywhere(potential: Potential) -> None:
+    here, there = (potential(build_graph([position], [8], CUTOFF)) for position in ([0, 0, 0], [3.1, -9.0, 40.0]))
+    assert here["forces"].shape == (1, NUM_STATES, 3)
+    assert not here["forces"].any()
+    close(there["energy"], here["energy"], atol=0)
+
+
+def test_two_far_atoms_have_the_energies_of_each_alone_and_no_forces(potential: Potential) -> None:
+    results = potential(build_graph([[0, 0, 0], [0, 0, 30.0]], [8, 1], CUTOFF))
+    alone = [potential(build_graph([[0, 0, 0]], [number], CUTOFF))["energy"] for number in (8, 1)]
+    close(results["energies"], torch.cat(alone))
+    assert not results["forces"].any()
+
+
+# The cutoff
+
+
+def approach(distance: float) -> Graph:
+    """Four atoms, of which the last is this far from the first, and further from or nearer to the others, Å."""
+    return build_graph([[0, 0, 0], [0.3, 1.2, -0.1], [0.9, -0.4, -1.1], [0, 0, distance]], [6, 7, 1, 8], CUTOFF)
+
+
+def network_energy(potential: Potential, graph: Graph) -> Tensor:
+    """Energy less the atoms' reference energies, eV ``[S]``."""
+    return (potential.atom_energies(graph) - potential._reference(graph.atomic_numbers)).detach().sum(0)
+
+
+@pytest.mark.parametrize("epsilon", [1e-6, 1e-5, 1e-4])
+def test_energy_and_forces_are_continuous_when_an_atom_crosses_the_cutoff(potential: Potential, epsilon: float) -> None:
+    inside, outside = approach(CUTOFF - epsilon), approach(CUTOFF + epsilon)
+    assert inside.num_pairs == outside.num_pairs + 1
+    before, after = potential(inside), potential(outside)
+    largest = before["forces"].abs().max().item()
+    slope = -(before["forces"] + after["forces"])[3, :, 2] / 2
+    rise = network_energy(potential, outside) - network_energy(potential, inside)
+    close(rise, slope * 2 * epsilon, atol=1e-11 + 10 * largest * epsilon**2)
+    close(after["forces"], before["forces"], atol=1e-11 + 20 * largest * epsilon)
+
+
+def curvatures(potential: Potential) -> tuple[Tensor, Tensor]:
+    """Second derivative of the energy by the last atom's distance, just inside and just outside the cutoff: ``[S]``."""
+    step = 1e-5
+
+    def slope(distance: float) -> Tensor:
+        return -potential(approach(distance))["forces"][3, :, 2]
+
+    inside = (slope(CUTOFF - step) - slope(CUTOFF - 2 * step)) / step
+    outside = (slope(CUTOFF + 2 * step) - slope(CUTOFF + step)) / step
+    return inside, outside
+
+
+def test_the_curvature_is_continuous_at_the_cutoff_of_a_polynomial_envelope(potential: Potential) -> None:
+    if getattr(potential.model.config, "envelope", "polynomial") != "polynomial":
+        pytest.skip("its envelope is smooth to the first derivative only: a reference's setting")
+    inside, outside = curvatures(potential)
+    close(inside, outside, atol=1e-3 * max(1.0, inside.abs().max().item()))
+
+
+def test_pairs_beyond_the_cutoff_add_nothing(potential: Potential) -> None:
+    """A graph may have been built for more than the model sees: a Verlet skin, a prior."""
+    exact, wide = crystal(), build_graph(POSITIONS, NUMBERS, CUTOFF + 2, cell=CELL, pbc=True)
+    assert wide.num_pairs > 2 * exact.num_pairs
+    before, after = potential(exact), potential(wide)
+    close(after["energies"], before["energies"])
+    close(after["forces"], before["forces"])
+
+
+# Crystals
+
+
+def test_a_supercell_has_the_energy_of_its_cells(potential: Potential) -> None:
+    repeats = (2, 1, 3)
+    cells = np.stack(np.meshgrid(*[np.arange(n) for n in repeats], indexing="ij"), axis=-1).reshape(-1, 1, 3) @ CELL
+    many = crystal((POSITIONS + cells).reshape(-1, 3), np.tile(NUMBERS, 6), np.diag(repeats) @ CELL)
+    one, six = potential(crystal(), stress=True), potential(many, stress=True)
+    close(six["energy"], 6 * one["energy"], atol=1e-7)
+    close(six["forces"], one["forces"].repeat(6, 1, 1))
+    close(six["stress"], one["stress"])
+
+
+def test_an_axis_that_is_not_periodic_is_as_good_as_one_with_vacuum(potential: Potential) -> None:
+    tall = CELL + np.array([[0, 0, 0], [0, 0, 0], [0, 0, 30.0]])
+    slab = build_graph(POSITIONS, NUMBERS, CUTOFF, cell=CELL, pbc=[True, True, False])
+    with_vacuum = build_graph(POSITIONS, NUMBERS, CUTOFF, cell=tall, pbc=True)
+    before, after = potential(slab), potential(with_vacuum)
+    close(after["energies"], before["energies"])
+    close(after["forces"], before["forces"])
+
+
+# Manners
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_the_input_and_the_surroundings_are_left_as_they_were(potential: Potential, training: bool) -> None:
+    graph = collate([crystal(), molecule()])
+    tensors = {name: value for name, value in vars(graph).items() if isinstance(value, Tensor)}
+    before = {name: value.clone() for name, value in tensors.items()}
+    seed, default = torch.random.get_rng_state(), torch.get_default_dtype()
+    potential.train(training)(graph)
+    for name, value in tensors.items():
+        assert torch.equal(value, before[name]), name
+        assert not value.requires_grad and value.grad is None, name
+    assert torch.equal(torch.random.get_rng_state(), seed) and torch.get_default_dtype() == default
+    assert all(parameter.grad is None for parameter in potential.parameters())
+
+
+def test_forces_are_there_where_gradients_are_switched_off(potential: Potential) -> None:
+    expected = potential(molecule())
+    with torch.no_grad():
+        results = potential(molecule())
+    close(results["forces"], expected["forces"], atol=0)
+    assert not any(value.requires_grad for value in results.values())
+
+
+def test_the_same_input_gives_the_same_bits(variant: str) -> None:
+    first, second = make_potential(variant, torch.float32), make_potential(variant, torch.float32)
+    results = [first(crystal(), stress=True), first(crystal(), stress=True), second(crystal(), stress=True)]
+    for name in results[0]:
+        assert torch.equal(results[0][name], results[1][name]) and torch.equal(results[0][name], results[2][name])
+
+
+def test_training_mode_gives_the_same_energies_and_forces(potential: Potential) -> None:
+    evaluated, trained = potential.eval()(molecule()), potential.train()(molecule())
+    close(trained["energy"], evaluated["energy"])
+    close(trained["forces"], evaluated["forces"])
+
+
+@pytest.mark.parametrize("shift", [0.0, 1e4])
+def test_float32_is_close_to_float64(variant: str, shift: float) -> None:
+    """Also for a molecule far from the origin: distances are taken before the positions are rounded."""
+    positions: ArrayLike = POSITIONS + shift
+    exact, rounded = (
+        make_potential(variant)(molecule(positions)),
+        make_potential(variant, torch.float32)(molecule(positions)),
+    )
+    assert rounded["energy"].dtype == torch.float64 and rounded["forces"].dtype == torch.float32
+    largest = max(1.0, exact["forces"].abs().max().item())
+    close(rounded["energies"], exact["energies"], atol=2e-5)
+    close(rounded["forces"].double(), exact["forces"], atol=1e-4 * largest)
+
+
+def test_every_registered_model_is_under_contract() -> None:
+    from mlff.models import MODELS
+
+    assert {name for name, _ in VARIANTS.values()} == set(MODELS)

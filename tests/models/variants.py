@@ -1,0 +1,71 @@
+"""The models under contract, and a structure that has no symmetry for a fault to hide behind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+
+from mlff.graph import Graph, build_graph
+from mlff.models import MODELS, model_config
+from mlff.potential.potential import Potential
+
+ATOMIC_ENERGIES = {1: -13.6, 6: -1027.0, 7: -1480.0, 8: -2040.0}
+CUTOFF = 4.0
+NUM_STATES = 2
+
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {name: (name, {}) for name in MODELS} | {
+    "egnn-paper": ("egnn", dict(num_radial=0, attention=False, normalize=False)),
+    "egnn-mean-tanh": ("egnn", dict(aggregation="mean", tanh=True, residual=False)),
+    "egnn-fixed-coordinates": ("egnn", dict(update_coordinates=False)),
+    "painn-reference": ("painn", dict(radial="gaussian", envelope="cosine")),
+    "tensornet-reference": ("tensornet", dict(envelope="cosine")),
+    "tensornet-so3": ("tensornet", dict(group="SO(3)")),
+    "tensornet-no-self-loops": ("tensornet", dict(self_loops=False, radial="bessel")),
+}
+"""Every registered model with its defaults, and the variants that run other code."""
+
+NUMBERS = np.array([6, 6, 8, 7, 1, 1, 1, 1])
+POSITIONS = np.array(
+    [
+        [0.00, 0.00, 0.00],
+        [1.43, 0.21, -0.15],
+        [1.95, 1.31, 0.54],
+        [2.11, -1.02, 0.33],
+        [-0.52, 0.81, 0.63],
+        [-0.41, -0.98, 0.22],
+        [-0.25, 0.33, -1.04],
+        [3.02, -1.11, -0.12],
+    ]
+)
+"""A chiral molecule, Å; wider than the cutoff."""
+CELL = np.array([[5.1, 0.3, -0.2], [1.1, 4.7, 0.4], [-0.7, 0.9, 5.5]])
+"""A skewed box, Å, narrower than twice the cutoff: atoms see several images of the others, and of themselves."""
+
+
+def make_potential(variant: str, dtype: torch.dtype = torch.float64) -> Potential:
+    """A small potential of two states, in evaluation mode, its weights large enough for every term to count."""
+    name, options = VARIANTS[variant]
+    with torch.random.fork_rng():
+        torch.manual_seed(7)
+        potential = Potential.build(
+            model_config(name, num_features=16, cutoff=CUTOFF, **options),
+            species=tuple(ATOMIC_ENERGIES),
+            num_states=NUM_STATES,
+            scale=1.3,
+            atomic_energies=ATOMIC_ENERGIES,
+        )
+        with torch.no_grad():
+            for parameter in potential.parameters():
+                parameter += 0.1 * torch.randn_like(parameter)
+    return potential.to(dtype).eval()
+
+
+def molecule(positions: ArrayLike = POSITIONS, numbers: ArrayLike = NUMBERS) -> Graph:
+    return build_graph(positions, numbers, CUTOFF)
+
+
+def crystal(positions: ArrayLike = POSITIONS, numbers: ArrayLike = NUMBERS, cell: ArrayLike = CELL) -> Graph:
+    return build_graph(positions, numbers, CUTOFF, cell=cell, pbc=[True] * 3)
