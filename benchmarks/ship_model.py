@@ -1,0 +1,68 @@
+"""Put a finished run's model into models/, with its card: python benchmarks/ship_model.py RUN NAME
+
+The checkpoint keeps what it is of (data, split, level of theory) and gets what training cost; the card is README.md in
+the model's folder, written from the run's summary.json and config.yaml.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mlff import load_potential, save_potential
+from mlff.potential.checkpoint import read_document
+
+MODELS = Path(__file__).parents[1] / "models"
+
+
+def card(name: str, summary: dict[str, Any], config: str) -> str:
+    """The model's README.md."""
+    data = summary["dataset"]
+    versions = ", ".join(f"{package} {version}" for package, version in summary["versions"].items())
+    lines = [
+        f"# {name}",
+        "",
+        f"{summary['model']}, {summary['num_parameters']:,} parameters, trained on {data['num_train']:,} frames of "
+        f"{data['data']} (split by {data['split']}, {data['level_of_theory'] or 'level of theory not recorded'}).",
+        "",
+        f'Use: `MLFFCalculator("{name}")`, `mlff md {name} molecule.xyz`. It knows the elements and the part of '
+        "configuration space that it was trained on, no others.",
+        "",
+        f"Training: {summary['wall_time_s'] / 60:.0f} minutes, {summary['epochs']} epochs, {summary['steps']:,} steps, "
+        f"{summary['frames_per_second']} frames/s on {summary['device']} ({summary['processes']} process(es), "
+        f"{summary['threads']} thread(s)); stopped: {summary['stop_reason']}; the weights are those of epoch "
+        f"{summary['best_epoch']}. {versions}.",
+        "",
+        "| part | frames | energy MAE, meV | force MAE, meV/Å |",
+        "| --- | ---: | ---: | ---: |",
+    ]
+    for part, errors in summary["errors"].items():
+        lines.append(
+            f"| {part} | {errors['num_frames']:,} | {errors['energy_mae_meV']:.1f} | "
+            f"{errors['forces_mae_meV_per_A']:.1f} |"
+        )
+    return "\n".join([*lines, "", "Settings of the run:", "", "```yaml", config.strip(), "```", ""])
+
+
+@click.command()
+@click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("name")
+def main(run: Path, name: str) -> None:
+    """Copy the model of a finished RUN to models/NAME."""
+    file = run / "summary.json"
+    if not file.is_file():
+        raise click.ClickException(f"{run} has no summary.json: it is not a finished run")
+    summary = json.loads(file.read_text())
+    cost = {key: summary[key] for key in ("epochs", "steps", "wall_time_s", "frames_per_second", "device")}
+    extra = read_document(run / "model")["extra"] | cost
+    folder = save_potential(load_potential(run), MODELS / name, extra=extra)
+    (folder / "README.md").write_text(card(name, summary, (run / "config.yaml").read_text()))
+    size = sum(path.stat().st_size for path in folder.iterdir())
+    click.echo(f"{folder}: {size / 1e6:.1f} MB")
+
+
+if __name__ == "__main__":
+    main()
