@@ -17,6 +17,7 @@ from rich.table import Table
 
 from mlff import __version__
 from mlff.train.metrics import Errors, Metrics, evaluate
+from mlff.train.progress import counting_bar
 from mlff.train.state import replace_file
 
 if TYPE_CHECKING:
@@ -46,10 +47,11 @@ def finish(trainer: Trainer, reason: str, console: Console) -> RunResult:
     for part, indices in (("val", data.val), ("test", data.test)):
         if len(indices):
             console.print(f"Evaluating the model of epoch {trainer.best_epoch} on {len(indices)} {part} frames", highlight=False)
-            metrics[part] = evaluate(
-                trainer.ema.averaged, data.dataset, indices, 2 * trainer.config.batch_size, states=data.states,
-                loader=trainer.loader,
-            )  # fmt: skip
+            with counting_bar(f"{part} frames", len(indices)) as progress:
+                metrics[part] = evaluate(
+                    trainer.ema.averaged, data.dataset, indices, 2 * trainer.config.batch_size, states=data.states,
+                    loader=trainer.loader, progress=progress,
+                )  # fmt: skip
             buffer = io.BytesIO()
             np.savez_compressed(buffer, **metrics[part].predictions)
             replace_file(folder.predictions(part), buffer.getvalue())

@@ -23,7 +23,7 @@ from mlff.train.loaders import BatchLoader, epoch_batches
 from mlff.train.logs import RunLogs
 from mlff.train.loss import loss_terms, weighted_loss
 from mlff.train.metrics import wants_stress
-from mlff.train.prepare import RunData, spread
+from mlff.train.prepare import RunData, centre_energies, spread
 from mlff.train.progress import Display
 from mlff.train.run_folder import RunFolder
 from mlff.train.schedule import Schedule
@@ -41,20 +41,22 @@ class Trainer:
 
     def __init__(
         self, config: TrainConfig, data: RunData, potential: Potential, fabric: Fabric, folder: RunFolder, display: Display,
-        *, started: float,
+        *, fresh: bool, started: float,
     ) -> None:  # fmt: skip
-        """`started`: when the run's clock began, by ``time.monotonic()``."""
+        """`fresh`: the weights are new. `started`: when the run's clock began, by ``time.monotonic()``."""
         self.config, self.data, self.fabric, self.folder, self.display = config, data, fabric, folder, display
         self.potential = potential.to(fabric.device).train()
+        self.loader = BatchLoader(
+            data.dataset, potential.cutoff, states=data.states, device=fabric.device, dtype=potential.dtype
+        )
+        if fresh:
+            centre_energies(self.potential, self.loader, data.train)
         self.ema = MovingAverage(self.potential, config.ema.decay, config.ema.warmup)
         self.gradient = FlatGradient(self.potential)
         self.optimizer = torch.optim.AdamW(
             self.gradient.parameters, config.optimizer.learning_rate, config.optimizer.betas,
             weight_decay=config.optimizer.weight_decay, fused=True,
         )  # fmt: skip
-        self.loader = BatchLoader(
-            data.dataset, potential.cutoff, states=data.states, device=fabric.device, dtype=potential.dtype
-        )
         self.batches_per_epoch = math.ceil(len(data.train) / config.batch_size)
         self.max_seconds = None if config.max_time is None else 60.0 * config.max_time
         self.schedule = Schedule(config.schedule, config.epochs * self.batches_per_epoch, self.max_seconds)

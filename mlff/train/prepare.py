@@ -16,7 +16,11 @@ from mlff.data.statistics import fit_atomic_energies, force_rms
 from mlff.models import model_config
 from mlff.potential.potential import Potential
 from mlff.train.config import EMBEDDED_DATA, DataConfig, LossConfig, TrainConfig
+from mlff.train.loaders import BatchLoader
 from mlff.train.metrics import check_states
+
+CENTRE_FRAMES = 256
+"""Training frames that the first energies are centred on."""
 
 
 @dataclass(frozen=True)
@@ -155,6 +159,30 @@ def build_potential(config: TrainConfig, data: RunData, dtype: torch.dtype) -> P
         scale=float(rms) if np.isfinite(rms) and rms > 0 else 1.0,
         zbl=config.potential.zbl,
     ).to(dtype)
+
+
+@torch.no_grad()
+def centre_energies(potential: Potential, loader: BatchLoader, indices: np.ndarray) -> None:
+    """Set the biases of the last layer so that a fresh potential is right on average, for each state.
+
+    Without it the first steps go into an offset of several eV: the random network's own, and that of excited states,
+    which share their reference energies with the ground state. Least squares on some of the training frames.
+    """
+    residuals, sizes = [], []
+    for chosen in np.array_split(spread(indices, CENTRE_FRAMES), CENTRE_FRAMES // 16):
+        if len(chosen) == 0:
+            continue
+        graph, targets = loader.load(chosen)
+        if "energy" not in targets.values:
+            continue
+        valid = targets.valid["energy"].double()
+        residuals.append((targets.values["energy"] - potential(graph, forces=False)["energy"]) * valid)
+        sizes.append(targets.num_atoms[:, None] * valid)
+    if sizes:
+        residual, size = torch.cat(residuals), torch.cat(sizes)
+        shift = (residual * size).sum(0) / size.square().sum(0).clamp(min=1)
+        bias = potential.head.network[-1].bias
+        bias.add_((shift / potential.config.scale).to(bias.dtype))
 
 
 def _given(energies: Mapping[str, float], species: list[int]) -> dict[int, float]:

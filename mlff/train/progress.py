@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 from rich.console import Console, Group
 from rich.live import Live
+from rich.progress import Progress
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -37,8 +39,7 @@ class Display:
 
     def start(self, epochs: int) -> None:
         """Begin: `epochs` is the number that the run may have at most."""
-        if not self.silent:
-            self.console.print("".join(f"{title:>12}" for _, title, _ in COLUMNS) + f"{'left':>10}", highlight=False)
+        self._line("".join(f"{title:>12}" for _, title, _ in COLUMNS) + f"{'left':>10}")
 
     def update(self, *, epoch: int, done: float, progress: float, loss: float, speed: float, left: float) -> None:
         """Within an epoch: `done` of it and `progress` of the run as fractions, frames/s, seconds left."""
@@ -125,3 +126,12 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(int(round(max(seconds, 0.0))), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}h{minutes:02d}m" if hours else f"{minutes}m{rest:02d}s" if minutes else f"{rest}s"
+
+
+@contextmanager
+def counting_bar(title: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar on a terminal (nothing elsewhere) and the function that moves it on by a number of things done."""
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(title, total=total)
+        yield lambda count: progress.advance(task, count)

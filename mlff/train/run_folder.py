@@ -42,6 +42,10 @@ class RunFolder:
         if self.path.is_dir() and any(not entry.name.startswith(".") for entry in self.path.iterdir()):
             raise ValueError(f"`{self.path}` holds files that are no run; give another folder with --out")
 
+    def has_results(self) -> bool:
+        """Whether the end of the run was written to the last."""
+        return self.summary.is_file() and (self.path / "report.html").is_file()
+
     def forget_results(self) -> None:
         """Remove what an earlier end of the run wrote, as the run goes on."""
         for path in (self.summary, self.predictions("val"), self.predictions("test"), self.path / "report.html"):

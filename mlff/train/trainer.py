@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -42,25 +42,30 @@ def train(config: TrainConfig, *, resume: bool = False, console: Console | None 
     if config.out is None:
         raise ValueError("no folder to write the run to was given; set `out` (--out RUN)")
     folder = RunFolder(config.out)
+    first = not _launched_by_another()
     data = prepare_data(config.data, config.loss)
     saved = load_state(folder.state) if resume else None
     if saved is not None and saved[1]["data"] != data.fingerprint:
         raise ValueError(f"the data in `{data.dataset.path}` are not those that the run began with (other frames, split or "
                          f"energies); resume with the same data, or begin a new run with --out")
     fabric = make_fabric(config)
-    if not resume and not _launched_by_another():
+    if not resume and first:
         folder.check_new()
     fabric.launch()
     console = console or Console()
     with process_settings(config, fabric.device):
         if saved is None:
-            potential = build_potential(config, data, DTYPES[config.precision])
+            with warnings.catch_warnings(action=None if first else "ignore"):
+                potential = build_potential(config, data, DTYPES[config.precision])
         else:
             potential = Potential(PotentialConfig.model_validate(saved[1]["potential"])).to(DTYPES[config.precision])
         display = make_display(console, silent=not fabric.is_global_zero)
-        trainer = Trainer(config, data, potential, fabric, folder, display, started=started)
+        trainer = Trainer(config, data, potential, fabric, folder, display, fresh=saved is None, started=started)
         if saved is not None:
             snapshot.restore(trainer, *saved)
+            if (done := trainer.stop_reason()) and folder.has_results():
+                display.message(f"Nothing is left to train in {folder.path}: {done}. Give a larger --epochs or --max-time for more.")
+                return RunResult(folder.path, done, trainer.best_epoch, {})
         if fabric.is_global_zero:
             folder.write_config(portable(config))
             if trainer.stop_reason() is None:

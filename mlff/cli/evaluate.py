@@ -1,0 +1,176 @@
+"""``mlff evaluate``: a model's errors on a data file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from mlff.data import HDF5Dataset
+
+
+@click.command(name="evaluate")
+@click.argument("model")
+@click.argument("data")
+@click.option("--split-name", metavar="NAME", help="Split of the data file; may be left out where it has one, or one named `time`.")
+@click.option(
+    "--split", "part", default="test", show_default=True, type=click.Choice(["train", "val", "test", "all"]),
+    help="Part of the split to evaluate; `all` takes every frame of the file.",
+)  # fmt: skip
+@click.option("--states", metavar="0,1,...", help="The data's state for each state of the model; as it was trained by default.")
+@click.option("--json", "json_path", metavar="FILE", help="Write the errors as JSON.")
+@click.option("--plot", "plot_path", metavar="FILE.png", help="Draw predictions against references (energies, then forces).")
+@click.option("--predictions", "predictions_path", metavar="FILE.npz", help="Write predictions and references.")
+@click.option("--bins", metavar="torsion:I,J,K,L", help="Errors binned by the torsion |I-J-K-L|; atoms counted from 0.")
+@click.option("--batch-size", default=32, show_default=True, type=click.IntRange(min=1), help="Frames computed at once.")
+@click.option("--device", default=None, metavar="DEVICE", help="cpu, cuda or cuda:1; a GPU where there is one by default.")
+@click.option("--dtype", type=click.Choice(["float32", "float64"]), help="Arithmetic; as the model was saved by default.")
+def command(
+    model: str, data: str, split_name: str | None, part: str, states: str | None, json_path: str | None, plot_path: str | None,
+    predictions_path: str | None, bins: str | None, batch_size: int, device: str | None, dtype: str | None,
+) -> None:  # fmt: skip
+    """Measure MODEL's errors on DATA: MAE and RMSE of energies and forces.
+
+    MODEL is a run folder, a checkpoint, or a name that `mlff models` lists; DATA a native HDF5 file, or the word
+    `azobenzene` for the set inside the package.
+
+    \b
+    mlff evaluate azobenzene-painn azobenzene --plot parity.png
+    mlff evaluate runs/painn data.h5 --split val --json errors.json
+    mlff evaluate azobenzene-painn azobenzene --split val --bins torsion:5,6,7,8
+    """
+    from rich.console import Console
+
+    from mlff.potential.checkpoint import load_potential, read_document
+    from mlff.potential.pretrained import resolve
+    from mlff.train.finish import error_table
+    from mlff.train.metrics import errors_by_torsion, evaluate
+    from mlff.train.prepare import open_dataset
+    from mlff.train.progress import counting_bar
+
+    import torch
+
+    atoms = parse_bins(bins)
+    for path in (json_path, plot_path, predictions_path):
+        check_parent(path)
+    if device is None:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    potential = load_potential(model, device=device, dtype=None if dtype is None else getattr(torch, dtype))
+    extra = read_document(resolve(model))["extra"]
+    dataset = open_dataset(data)
+    columns = chosen_states(states, extra, potential.num_states)
+    indices, name = chosen_frames(dataset, split_name, part)
+    with counting_bar(f"{len(indices)} frames", len(indices)) as progress:
+        metrics = evaluate(potential, dataset, indices, batch_size, states=columns, progress=progress)
+    labels = extra.get("state_labels") or [f"state {state}" for state in columns]
+    console = Console()
+    title = f"{model} on {dataset.path.name}, {part} of split {name}" if name else f"{model} on all of {dataset.path.name}"
+    console.print(f"{title}: {metrics.num_frames} frames", highlight=False, markup=False, soft_wrap=True)
+    console.print(error_table({part: metrics.errors()}, labels))
+    report: dict[str, Any] = {
+        "model": model, "data": str(dataset.path), "split_name": name, "split": part, "states": columns,
+        "state_labels": list(labels), "errors": metrics.table(),
+    }  # fmt: skip
+    if atoms is not None:
+        report["torsion"] = {"atoms": atoms, "bins": errors_by_torsion(metrics, dataset, atoms)}
+        console.print(torsion_table(atoms, report["torsion"]["bins"]))
+    if json_path is not None:
+        write(json_path, (json.dumps(report, indent=2, allow_nan=False) + "\n").encode())
+    if plot_path is not None:
+        for path in draw(metrics.predictions, Path(plot_path), part, list(labels)):
+            console.print(f"Drew {path}", highlight=False, markup=False, soft_wrap=True)
+    if predictions_path is not None:
+        write(predictions_path, packed(metrics.predictions))
+
+
+def parse_bins(text: str | None) -> list[int] | None:
+    """The four atoms of ``torsion:I,J,K,L``."""
+    if text is None:
+        return None
+    kind, _, numbers = text.partition(":")
+    parts = numbers.split(",")
+    if kind != "torsion" or len(parts) != 4 or not all(part.strip().isdigit() for part in parts):
+        raise ValueError(f"--bins is {text!r}; write torsion:I,J,K,L with four atoms counted from 0, such as torsion:5,6,7,8")
+    return [int(part) for part in parts]
+
+
+def chosen_states(text: str | None, extra: dict[str, Any], num_states: int) -> list[int]:
+    """The data's state behind each of the model's: as given, as it was trained, or the same numbers."""
+    if text is not None:
+        parts = [part.strip() for part in text.split(",") if part.strip()]
+        if not parts or not all(part.isdigit() for part in parts):
+            raise ValueError(f"--states is {text!r}; write whole numbers from 0 on, such as 0,1")
+        return [int(part) for part in parts]
+    trained = extra.get("states")
+    return [int(state) for state in trained] if trained else list(range(num_states))
+
+
+def chosen_frames(dataset: HDF5Dataset, split_name: str | None, part: str) -> tuple[Any, str | None]:
+    """Indices of the frames to evaluate and the split's name (None where all frames were asked for)."""
+    import numpy as np
+
+    from mlff.train.prepare import choose_split
+
+    if part == "all":
+        if split_name is not None:
+            raise ValueError(f"--split all takes every frame, so --split-name {split_name} has no meaning; leave one out")
+        return np.arange(len(dataset)), None
+    name = choose_split(dataset, split_name)
+    indices = dataset.split(name)[part]
+    if len(indices) == 0:
+        raise ValueError(f"the split `{name}` of `{dataset.path}` has no {part} frames; choose another with --split")
+    return indices, name
+
+
+def torsion_table(atoms: list[int], rows: list[dict[str, Any]]) -> Any:
+    """A table of the errors in each bin of the torsion."""
+    from rich.table import Table
+
+    table = Table(title=f"Errors by the torsion |{'-'.join(map(str, atoms))}|")
+    for title in ("degrees", "frames", "energy MAE meV", "energy RMSE meV", "force MAE meV/Å", "force RMSE meV/Å"):
+        table.add_column(title, justify="right")
+    keys = ("energy_mae_meV", "energy_rmse_meV", "forces_mae_meV_per_A", "forces_rmse_meV_per_A")
+    for row in rows:
+        cells = ["-" if row.get(key) is None else f"{row[key]:.1f}" for key in keys]
+        table.add_row(f"{row['from']:.0f}-{row['to']:.0f}", str(row["num_frames"]), *cells)
+    return table
+
+
+def draw(predictions: dict[str, Any], path: Path, part: str, labels: list[str]) -> list[Path]:
+    """Parity plots: energies at `path`, forces beside it with ``_forces`` in the name."""
+    from mlff.train.plots import has, plot_parity
+
+    drawn = []
+    for quantity, target in (("energy", path), ("forces", path.with_name(f"{path.stem}_forces{path.suffix}"))):
+        if has(predictions, quantity):
+            drawn.append(plot_parity({part: predictions}, target, quantity=quantity, state_labels=labels))
+    if not drawn:
+        raise ValueError("the data hold no reference energies or forces, so there is nothing to plot")
+    return drawn
+
+
+def packed(arrays: dict[str, Any]) -> bytes:
+    """Arrays as the content of an .npz file."""
+    import io
+
+    import numpy as np
+
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def check_parent(path: str | None) -> None:
+    """Raise a ValueError, before anything is computed, where a file could not be written."""
+    if path is not None and (not Path(path).absolute().parent.is_dir() or Path(path).is_dir()):
+        raise ValueError(f"`{path}` cannot be written: its folder does not exist, or it is a folder itself")
+
+
+def write(path: str, data: bytes) -> None:
+    """Write a file whole or not at all."""
+    from mlff.train.state import replace_file
+
+    replace_file(Path(path), data)
