@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ..models import Features
+from ..nn import Features
 
 
 class EnergyHead(nn.Module):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from ..graph import Graph
+from ..nn import Features
 
 MAX_ATOMIC_NUMBER = 118
 
@@ -25,16 +25,6 @@ class ModelConfig(BaseModel):
     """Å; an atom sees the atoms nearer than this."""
     num_features: int = Field(default=128, gt=0)
     """Length F of an atom's scalar features."""
-
-
-@dataclass(frozen=True)
-class Features:
-    """What a model knows of every atom."""
-
-    scalar: Tensor
-    """``[N, F]``; unchanged when the structure turns or moves."""
-    vector: Tensor | None = None
-    """Polar vectors ``[N, 3, F']``, turning with the structure; None for a model without."""
 
 
 class Model(nn.Module, ABC):

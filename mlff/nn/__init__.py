@@ -1,6 +1,7 @@
-"""Layers that at least two models share."""
+"""What at least two models share, and the features that they hand to the heads."""
 
 from .envelope import CosineEnvelope, EnvelopeName, PolynomialEnvelope, build_envelope
+from .features import Features
 from .radial import BesselBasis, ExpNormalBasis, GaussianBasis, RadialName, build_radial
 from .scatter import scatter_sum
 
@@ -9,6 +10,7 @@ __all__ = [
     "CosineEnvelope",
     "EnvelopeName",
     "ExpNormalBasis",
+    "Features",
     "GaussianBasis",
     "PolynomialEnvelope",
     "RadialName",
