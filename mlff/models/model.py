@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
-from torch import Tensor, nn
+from torch import nn
 
 from ..graph import Graph
 from ..nn import Features
