@@ -22,13 +22,14 @@ step "2. Train PaiNN for $minutes minutes (the shipped model was trained longer)
 run mlff train --data azobenzene --model painn --out "$out/train" --max-time "$minutes"
 
 step "3. Its errors on the test frames"
-run mlff evaluate "$out/train" azobenzene --split test --out "$out/evaluate"
+run mlff evaluate "$out/train" azobenzene --split test --plot "$out/parity_test.png"
 
 step "4. Optimise the geometry of cis-azobenzene"
-run mlff optimize "$out/train" examples/structures/cis.xyz --out "$out/optimize"
+run mlff optimize "$out/train" examples/structures/cis.xyz -o "$out/cis-optimized.xyz"
 
-step "5. Molecular dynamics from there, at constant energy"
-run mlff md "$out/train" "$out/optimize/final.xyz" --temperature 300 --steps 2000 --out "$out/md"
+step "5. Molecular dynamics from there: 0.2 ps with a thermostat, then 1 ps at constant energy"
+run mlff md "$out/train" "$out/cis-optimized.xyz" --temperature 300 --equilibrate 200 --steps 2000 --seed 0 \
+  -o "$out/md.traj" --plot "$out/md.png"
 
 step "Done. Look at:"
-find "$out" -name '*.png' -o -name '*.html' | sort | sed 's/^/  /'
+find "$out" -name '*.png' -o -name '*.html' -o -name '*.xyz' -o -name '*.traj' | sort | sed 's/^/  /'
