@@ -72,8 +72,8 @@ class MLFFCalculator(Calculator):
             potential = load_potential(model)
             name = os.fspath(model)
         else:
-            raise ValueError(f"`model` is a {type(model).__name__}; give a name that `mlff models` lists, the path of a "
-                             f"checkpoint, or a Potential")
+            raise ValueError(f"`model` is a {type(model).__name__}; give a name that `mlff models` lists, the path of "
+                             f"a checkpoint, or a Potential")
         self.potential = potential.to(device=device, dtype=DTYPES[dtype]).eval().requires_grad_(False)
         self.device = device
         self.parameters = Parameters(model=name, state=0, dtype=dtype, skin=float(skin), compile=compile)
@@ -106,7 +106,9 @@ class MLFFCalculator(Calculator):
         if atoms is None:
             raise ValueError("the calculator has no structure; set `atoms.calc` and ask the atoms")
         if "stress" in properties and not atoms.pbc.all():
-            raise PropertyNotImplementedError(f"stress needs a cell periodic along three axes; pbc is {atoms.pbc.tolist()}")
+            raise PropertyNotImplementedError(
+                f"stress needs a cell periodic along three axes; pbc is {atoms.pbc.tolist()}"
+            )
         self.reset()  # a failure below leaves no results, neither old nor half
         check_structure(atoms, self.potential.species)
         graph = self._graph(atoms)
@@ -147,7 +149,7 @@ class MLFFCalculator(Calculator):
         self._compile_untried = False
         try:
             with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", message=".*functools.lru_cache")  # torch traces through ours; harmless
+                warnings.filterwarnings("ignore", message=".*functools.lru_cache")  # traced through; harmless
                 self._forward(graph, forces=True, stress=False)
         except Exception as error:  # whatever the compiler chain raises; an error of the model comes again, uncompiled
             self.potential.model._compiled_call_impl = None
@@ -182,7 +184,7 @@ def checked_device(device: str | torch.device) -> torch.device:
             raise ValueError(f"`device` is {str(device)!r}, but torch finds no CUDA GPU here; use 'cpu', or install a "
                              f"torch that is built for this GPU and its driver")
         if checked.index is not None and checked.index >= torch.cuda.device_count():
-            raise ValueError(f"`device` is {str(device)!r}, but there are {torch.cuda.device_count()} GPUs, from cuda:0")
+            raise ValueError(f"`device` is {str(device)!r}, but the GPUs end at cuda:{torch.cuda.device_count() - 1}")
     elif checked.type != "cpu":
         raise ValueError(f"`device` is {str(device)!r}; this package runs on 'cpu' and 'cuda' (float64 is needed)")
     return checked
