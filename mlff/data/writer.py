@@ -260,7 +260,8 @@ class HDF5Writer:
     ) -> None:
         """Name a division into train, val and test: global frame indices, or (system, row) pairs ``[n,2]``.
 
-        ``kind`` says how it was made: time, trajectory, random or given. It is stored when the file is finalized. Global indices count the frames of the systems in their order.
+        ``kind`` says how it was made: time, trajectory, random or given. It is stored when the file is finalized.
+        Global indices count the frames of the systems in their order.
         """
         if not name or "/" in name:
             raise ValueError(f"`name` of the split is {name!r}; a name without '/' was expected")

@@ -84,14 +84,16 @@ def parse_extxyz(
     Which keys hold energy and forces is decided by the first whole frame (``energy``/``forces`` before
     ``REF_energy``/``REF_forces`` and so on), unless they are given; a later frame that lacks them is masked, and said.
     """
-    lines = data.decode("utf-8", errors="replace").splitlines()
-    reader = _Reader(lines, energy_key, forces_key)
-    return reader.read(every)
+    text = data.decode("utf-8", errors="replace")
+    lines = text.split("\n")
+    ends_in_line = lines[-1] != ""
+    return _Reader(lines if ends_in_line else lines[:-1], energy_key, forces_key, ends_in_line=ends_in_line).read(every)
 
 
 class _Reader:
-    def __init__(self, lines: list[str], energy_key: str | None, forces_key: str | None) -> None:
+    def __init__(self, lines: list[str], energy_key: str | None, forces_key: str | None, *, ends_in_line: bool) -> None:
         self.lines = lines
+        self.ends_in_line = ends_in_line  # no newline at the end: the last number may have lost digits
         self.result = ParsedFile(energy_key=energy_key, forces_key=forces_key)
         self.chosen = False
         self.layouts: dict[str, _Layout | str] = {}
@@ -151,6 +153,10 @@ class _Reader:
         following = lines[at + 2 + num_atoms] if at + 2 + num_atoms < len(lines) else ""
         if len(following.split()) == layout.width and "=" not in following:
             return f"it has more atom lines than its {num_atoms} atoms"
+        if self.ends_in_line and at + 2 + num_atoms == len(lines):
+            widths = {len(line) for line in body[:-1]}
+            if len(widths) == 1 and len(body[-1].rstrip()) < len(body[0].rstrip()):
+                return "its last line is cut off"
         if not self.chosen:
             self._choose(info, layout)
         try:
