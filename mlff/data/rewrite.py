@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import glob
 import os
 import tempfile
 from collections.abc import Callable
@@ -89,6 +90,13 @@ def beside(path: Path) -> Path:
     os.umask(umask)
     os.chmod(name, 0o666 & ~umask)
     return Path(name)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove the copies that a killed writer of ``path`` left beside it; to be called by whoever holds its lock."""
+    for each in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        with suppress(OSError):
+            each.unlink()
 
 
 class _unlinked_on_error:

@@ -18,7 +18,7 @@ import numpy as np
 
 from mlff.data.columns import checked, stack
 from mlff.data.frame import Frame
-from mlff.data.rewrite import committed_counts, grow_dataset, rewrite, write_new
+from mlff.data.rewrite import committed_counts, grow_dataset, remove_leftovers, rewrite, write_new
 from mlff.data.schema import NAME_LENGTH, SOURCE_LENGTH, SPLIT_KINDS, SPLIT_PARTS, STATUSES, open_checked
 
 
@@ -57,6 +57,7 @@ class HDF5Writer:
         except filelock.Timeout as error:
             raise ValueError(f"{self.path} is being written by another process; wait for it to end") from error
         try:
+            remove_leftovers(self.path)
             if mode == "x" and self.path.exists() and not overwrite:
                 raise ValueError(f"{self.path} exists already; choose another name, or ask to overwrite it")
             if mode == "x" or not self.path.exists():

@@ -40,11 +40,18 @@ def test_import_info_and_split_go_together(tmp_path, source, mlff):
         "split", out, "--by", "trajectory", "--fractions", 0.6, 0.2, 0.2, "--seed", 1
     )
     mlff("split", out, "--by", "trajectory", "--val", "t1", "--test", "t2,t3", "--name", "chosen")
-    mlff("split", out, "--by", "random", "--name", "loose")
+    with pytest.warns(UserWarning, match="leaks"):
+        mlff("split", out, "--by", "random", "--name", "loose")
     text = mlff("info", out)
     assert len(text.splitlines()) < 40 and all(len(line) <= 120 for line in text.splitlines()[1:])
-    for words in ("50 frames, 1 system, 5 trajectories", "system H2: 50 frames, 2 atoms, 1 state", "eV/angstrom", "-30.0900 to -30.0000",
-                  "smallest distance 1.000 angstrom", "time 0 to 9 fs, a frame every 1 fs"):  # fmt: skip
+    for words in (
+        "50 frames, 1 system, 5 trajectories",
+        "system H2: 50 frames, 2 atoms, 1 state",
+        "eV/angstrom",
+        "-30.0900 to -30.0000",
+        "smallest distance 1.000 angstrom",
+        "time 0 to 9 fs, a frame every 1 fs",
+    ):
         assert words in text
     assert re.search(r"chosen +train 20, val 10, test 20 \(trajectory\)", text)
     assert HDF5Dataset(out).split_attrs("trajectory") == {"kind": "trajectory", "seed": 1, "fractions": [0.6, 0.2, 0.2]}

@@ -148,7 +148,8 @@ if "X" not in writer.file["systems"]:
     writer.add_system("X", [1] * 20)
 first = len(writer.file["trajectories/name"])
 for k in itertools.count(first):
-    writer.add_trajectory("X", {"positions": np.full((30, 20, 3), float(k)), "energy": np.full((30, 1), float(k))}, name=f"t{k}")
+    values = {"positions": np.full((30, 20, 3), float(k)), "energy": np.full((30, 1), float(k))}
+    writer.add_trajectory("X", values, name=f"t{k}")
     print(k, flush=True)
 """
 
@@ -158,8 +159,9 @@ def test_a_killed_writer_leaves_every_trajectory_it_had_added(tmp_path):
     path = tmp_path / "frames.h5"
     rng = np.random.default_rng()
     for _ in range(3):
-        process = subprocess.Popen([sys.executable, "-c", WRITE_FOREVER, str(path)], stdout=subprocess.PIPE,
-                                   cwd=Path(__file__).parents[2])  # fmt: skip
+        process = subprocess.Popen(
+            [sys.executable, "-c", WRITE_FOREVER, str(path)], stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]
+        )
         process.stdout.readline()
         time.sleep(0.05 + 0.2 * rng.random())
         os.kill(process.pid, signal.SIGKILL)
@@ -172,8 +174,10 @@ def test_a_killed_writer_leaves_every_trajectory_it_had_added(tmp_path):
         for k, each in enumerate(dataset.trajectories):
             assert (values[each.first : each.first + each.count] == k).all()
         assert len(dataset) == last.first + last.count
+    path.with_name(".frames.h5.12345678.tmp").write_bytes(b"a copy that was not finished")
     with HDF5Writer(path, "a"):
         pass
+    assert not list(tmp_path.glob(".*.tmp"))
     assert len(HDF5Dataset(path)) == len(dataset) and HDF5Dataset(path).attrs["finalized"]
 
 
@@ -237,10 +241,29 @@ def test_wrong_systems_frames_and_splits_are_refused(tmp_path):
 def test_states_pairs_and_spin_components_are_kept(tmp_path):
     rng = np.random.default_rng(0)
     with HDF5Writer(tmp_path / "states.h5") as writer:
-        writer.add_system("CH2", [6, 1, 1], num_states=2, multiplicity=[1, 3], root=[0, 0], label=["S0", "T1"],
-                          level_of_theory="CASSCF", nac_pairs=[(0, 1)], spin_states=[(0, 0), (1, -2), (1, 0), (1, 2)])  # fmt: skip
-        writer.add_trajectory("CH2", columns(rng, 3, 3, 2, nac=rng.normal(size=(3, 3, 1, 3)),
-                                             soc=rng.normal(size=(3, 4, 4)) + 0j, active_state=np.array([1, 1, 0])))  # fmt: skip
+        writer.add_system(
+            "CH2",
+            [6, 1, 1],
+            num_states=2,
+            multiplicity=[1, 3],
+            root=[0, 0],
+            label=["S0", "T1"],
+            level_of_theory="CASSCF",
+            nac_pairs=[(0, 1)],
+            spin_states=[(0, 0), (1, -2), (1, 0), (1, 2)],
+        )
+        writer.add_trajectory(
+            "CH2",
+            columns(
+                rng,
+                3,
+                3,
+                2,
+                nac=rng.normal(size=(3, 3, 1, 3)),
+                soc=rng.normal(size=(3, 4, 4)) + 0j,
+                active_state=np.array([1, 1, 0]),
+            ),
+        )
     system = HDF5Dataset(tmp_path / "states.h5").systems[0]
     assert system.state_labels == ("S0", "T1") and system.multiplicities == (1, 3)
     assert system.read("nac").shape == (3, 3, 1, 3) and system.read("nac_valid").all()
