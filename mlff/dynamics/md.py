@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from ase import Atoms, units
 from ase.md.langevin import Langevin
-from ase.md.velocitydistribution import MaxwellBoltzmannDistribution, Stationary, ZeroRotation
+from ase.md.velocitydistribution import Stationary, ZeroRotation
 from ase.md.verlet import VelocityVerlet
 
 from .conservation import EnergyLog, append_row, read_rows, write_rows
@@ -248,7 +248,8 @@ def _checked(
 def _start_velocities(atoms: Atoms, settings: Settings, rng: np.random.Generator) -> int:
     """Give the atoms their first velocities; return the number of degrees of freedom that move."""
     if settings.temperature is not None:
-        MaxwellBoltzmannDistribution(atoms, temperature_K=settings.temperature, rng=rng)
+        width = np.sqrt(units.kB * settings.temperature * atoms.get_masses())  # of each momentum's Maxwell distribution
+        atoms.set_momenta(width[:, None] * rng.standard_normal((len(atoms), 3)))
         if settings.ensemble == "nve" and not settings.equilibrate:
             return _take_out_drift(atoms)
     return int(atoms.get_number_of_degrees_of_freedom())
