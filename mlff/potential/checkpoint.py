@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
@@ -88,9 +89,10 @@ def load_potential(
     document, tensors = read_checkpoint(path)
     try:
         potential = Potential(PotentialConfig.model_validate(document["potential"]))
-    except ValueError as error:  # pydantic's ValidationError is one
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
         raise ValueError(f"the configuration in the checkpoint `{path}` does not fit this version of mlff "
-                         f"({__version__}; it was written by {document['mlff_version']}): {error}") from error
+                         f"({__version__}; it was written by {document['mlff_version']}): {problems}") from error
     expected = {name: tuple(tensor.shape) for name, tensor in potential.state_dict().items()}
     found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     if expected != found:
