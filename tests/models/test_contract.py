@@ -81,7 +81,7 @@ def test_the_mirror_image_has_the_same_energy_where_the_model_says_so(potential:
         if features.vector is not None:  # polar
             close(mirrored.vector, -features.vector)
     else:
-        assert (after["energy"] - before["energy"]).abs().max() > 1e-4
+        assert (after["energy"] - before["energy"]).abs().max() > 1e-5  # round-off is 1e-11
 
 
 @pytest.mark.parametrize("shift", [1.0, 1e4])
