@@ -33,8 +33,9 @@ class DataConfig(Section):
     split: str | None = None
     """Name of the split in the file; may be left out where the file has one split only."""
     num_train: int | None = Field(None, ge=1)
-    """Use this many training frames, evenly spaced through the split; all by default. Likewise ``num_val``."""
+    """Use this many training frames, evenly spaced through the split; all by default. Likewise the next two."""
     num_val: int | None = Field(None, ge=1)
+    num_test: int | None = Field(None, ge=1)
     states: tuple[int, ...] | None = None
     """Electronic states to learn, counted from 0 in the file's order; all by default."""
     validation_frames: int | None = Field(1000, ge=1)
@@ -158,6 +159,9 @@ class TrainConfig(Section):
     devices: int | Literal["auto"] = 1
     """Devices (or processes on CPUs) on each node; ``auto`` takes all."""
     num_nodes: int = Field(1, ge=1)
+    compile: bool = False
+    """Compile the training step: minutes at the start, for steps that take less than half the time. Needs a C++ compiler (on
+    GPUs: Triton). A resumed run is then equal to rounding, not bit for bit, as it may be compiled a little differently."""
     num_threads: int | None = Field(None, ge=1)
     """CPU threads of each process; null leaves torch's choice."""
     out: str | None = None
@@ -182,6 +186,12 @@ class TrainConfig(Section):
         if isinstance(value, int) and value < 1:
             raise ValueError(f"must be 1 or more, or `auto`; got {value}")
         return value
+
+    @model_validator(mode="after")
+    def _check_compile(self) -> TrainConfig:
+        if self.compile and self.precision == "bf16-mixed":
+            raise ValueError("`compile` works with `precision` 32-true and 64-true, not with bf16-mixed; leave one of them out")
+        return self
 
     @classmethod
     def build(cls, values: Mapping[str, Any] | None = None, overrides: Iterable[str] = ()) -> TrainConfig:

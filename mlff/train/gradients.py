@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +28,10 @@ class FlatGradient:
     def zero(self) -> None:
         """Forget the gradient."""
         self.vector.zero_()
+
+    def add(self, gradients: Sequence[Tensor]) -> None:
+        """Add a gradient given as one tensor a parameter."""
+        self.vector += torch.cat([gradient.reshape(-1) for gradient in gradients])
 
     def sum_over_processes(self, all_reduce: Callable[[Tensor], Tensor]) -> None:
         """Replace the gradient by the sum of all processes' gradients."""

@@ -15,13 +15,14 @@ from torch import Tensor
 from mlff.potential.checkpoint import save_potential
 from mlff.potential.potential import Potential
 from mlff.train import snapshot
+from mlff.train.compiled import CompiledGradient
 from mlff.train.config import TrainConfig
 from mlff.train.divergence import DivergenceWatch, TrainingDiverged
 from mlff.train.ema import MovingAverage
 from mlff.train.gradients import FlatGradient
 from mlff.train.loaders import BatchLoader, epoch_batches
 from mlff.train.logs import RunLogs
-from mlff.train.loss import loss_terms, weighted_loss
+from mlff.train.loss import loss_terms, value_counts, weighted_loss
 from mlff.train.metrics import wants_stress
 from mlff.train.prepare import RunData, centre_energies, spread
 from mlff.train.progress import Display
@@ -59,6 +60,7 @@ class Trainer:
         )  # fmt: skip
         self.batches_per_epoch = math.ceil(len(data.train) / config.batch_size)
         self.max_seconds = None if config.max_time is None else 60.0 * config.max_time
+        self.compiled = CompiledGradient(self.potential, config.loss) if config.compile else None
         self.schedule = Schedule(config.schedule, config.epochs * self.batches_per_epoch, self.max_seconds)
         self.watch = DivergenceWatch()
         self.signals = StopSignals()
@@ -71,7 +73,8 @@ class Trainer:
         self.sums = zeros
         """Of this epoch on this process: loss, steps, absolute errors of energy, forces, stress, numbers of values."""
         self.recent = zeros[:1].clone()
-        """Loss of the steps since the last `_control`."""
+        """Loss of the steps since the last `_control`, summed."""
+        self.recent_steps = 0
 
     @property
     def elapsed(self) -> float:
@@ -106,12 +109,10 @@ class Trainer:
                 reason = self.stop_reason()
                 while reason is None:
                     reason = self._train_epoch()
-                    if reason == INTERRUPTED:
-                        self._save_state(finished=False)
-                        break
-                    self._end_epoch(logs)
-                    reason = reason or self.stop_reason()
-                    self._save_state(finished=reason is not None)
+                    if self.batch > 0 and reason != INTERRUPTED:
+                        self._end_epoch(logs)
+                        reason = reason or self.stop_reason()
+                    self._save_state()
             return reason
         finally:
             self.display.stop()
@@ -125,7 +126,7 @@ class Trainer:
         plain = self.fabric.world_size == 1 and self.fabric.device.type == "cpu"
         control_steps = 1 if plain else CONTROL_STEPS
         for indices in batches[self.batch :]:
-            if self.batch % control_steps == 0 and (reason := self._control(control_steps)):
+            if self.batch % control_steps == 0 and (reason := self._control()):
                 return reason
             self._train_step(indices)
             self.batch, self.step = self.batch + 1, self.step + 1
@@ -145,37 +146,45 @@ class Trainer:
         self.optimizer.param_groups[0]["lr"] = config.optimizer.learning_rate * factor
         self.gradient.zero()
         part = indices[fabric.global_rank :: fabric.world_size]
-        terms = None
+        counts = self.sums.new_zeros(3)
         if len(part):
             graph, targets = self.loader.load(part)
-            stress = config.loss.stress > 0 and wants_stress(graph, targets)
-            with self._autocast():
-                prediction = self.potential(graph, forces=config.loss.forces > 0, stress=stress)
-            terms = loss_terms(prediction, targets, config.loss)
-        counts = self._sum(self.sums.new_zeros(3) if terms is None else terms.counts)
-        if terms is not None:
-            loss = weighted_loss(terms.sums, counts, config.loss)
-            fabric.backward(loss)
+            forces, stress = config.loss.forces > 0, config.loss.stress > 0 and wants_stress(graph, targets)
+            counts = value_counts(targets, forces=forces, stress=stress)
+        all_counts = self._sum(counts)
+        if len(part):
+            result = self.compiled and self.compiled(graph, targets, all_counts, forces=forces, stress=stress)
+            if result:
+                loss, absolute, gradients = result
+                self.gradient.add(gradients)
+            else:
+                with self._autocast():
+                    prediction = self.potential(graph, forces=forces, stress=stress)
+                sums, absolute = loss_terms(prediction, targets, config.loss)
+                loss = weighted_loss(sums, all_counts, config.loss)
+                fabric.backward(loss)
             self.recent += loss.detach()
-            self.sums += torch.cat((loss.detach()[None], loss.new_zeros(1), terms.absolute, terms.counts))
+            self.sums += torch.cat((loss.detach()[None], loss.new_zeros(1), absolute, counts))
         self.sums[1] += 1
+        self.recent_steps += 1
         if fabric.world_size > 1:
             self.gradient.sum_over_processes(self._sum)
         self.gradient.clip(config.optimizer.clip_norm)
         self.optimizer.step()
         self.ema.update(self.step)
 
-    def _control(self, num_steps: int) -> str | None:
+    def _control(self) -> str | None:
         """Agree between processes on the time (of the first) and on signals; look at the loss of the last steps."""
         elapsed = self.elapsed if self.fabric.is_global_zero else 0.0
         mine = torch.tensor([elapsed, float(self.signals.received)], dtype=torch.float64).to(self.recent.device)
         self.clock, signals, loss = self._sum(torch.cat((mine, self.recent))).tolist()
+        num_steps, self.recent_steps = self.recent_steps, 0
         self.recent.zero_()
-        if self.batch > 0 and (problem := self.watch.problem(loss / num_steps, num_steps)):
+        if num_steps and (problem := self.watch.problem(loss / num_steps, num_steps)):
             raise self._diverged(problem)
         if signals:
             return INTERRUPTED
-        return self.stop_reason()
+        return self.stop_reason() if self.step else None
 
     def _end_epoch(self, logs: RunLogs | None) -> None:
         """Validate the averaged weights, keep them where they are the best, and record the epoch."""
@@ -206,6 +215,7 @@ class Trainer:
             self.epoch, self.batch, self.epoch_seconds = self.epoch + 1, 0, 0.0
             self.sums.zero_()
             self.recent.zero_()
+            self.recent_steps = 0
         self.clock = self.fabric.broadcast(self.elapsed)
         self.display.epoch(row, best=best, left=0.0 if self.stop_reason() else self.seconds_left)
 
@@ -225,7 +235,7 @@ class Trainer:
         kept = (f"The best model so far (epoch {self.best_epoch}) is in `{self.folder.model}`" if self.best_epoch
                 else "No epoch was completed, so there is no model")
         return TrainingDiverged(
-            f"training diverged in epoch {self.epoch + 1} (step {self.step}): {problem}. {kept}. Begin again with a lower "
+            f"training diverged in epoch {self.epoch + 1} (step {self.step}): {problem}. {kept}. Begin again in another folder with a lower "
             f"optimizer.learning_rate (it is {self.config.optimizer.learning_rate:g}), a longer schedule.warmup_steps or a "
             f"smaller optimizer.clip_norm, and look for wrong frames with `mlff data info`"
         )
@@ -235,7 +245,7 @@ class Trainer:
             "best_epoch": self.best_epoch, "validation": errors.row()
         })  # fmt: skip
 
-    def _save_state(self, *, finished: bool) -> None:
-        tensors, document = snapshot.take(self, finished=finished)
+    def _save_state(self) -> None:
+        tensors, document = snapshot.take(self)
         if self.fabric.is_global_zero:
             save_state(self.folder.state, tensors, document)

@@ -25,34 +25,36 @@ class Targets:
     """``[B]``."""
 
 
-@dataclass(frozen=True)
-class LossTerms:
-    """What a part of a batch adds to the loss: sums, so that the parts of several processes add up."""
-
-    sums: Tensor
-    """Summed errors by the chosen kind, for ``QUANTITIES``: ``[3]``; carries the gradient."""
-    absolute: Tensor
-    """Summed absolute errors of whole structures (eV), force (eV/Å) and stress components: ``[3]``."""
-    counts: Tensor
-    """Numbers of values: ``[3]``."""
+def value_counts(targets: Targets, *, forces: bool, stress: bool) -> Tensor:
+    """Numbers of reference values for ``QUANTITIES``, of which the forces and stress may not be asked for: ``[3]``."""
+    zero = torch.zeros((), dtype=torch.float64, device=targets.num_atoms.device)
+    wanted = (True, forces, stress)
+    return torch.stack(
+        [targets.valid[name].sum().double() if want and name in targets.valid else zero for name, want in zip(QUANTITIES, wanted)]
+    )
 
 
-def loss_terms(prediction: Mapping[str, Tensor], targets: Targets, config: LossConfig) -> LossTerms:
-    """Sums of the errors of a batch over the values that exist and have a weight or were predicted anyway."""
-    sums, absolute, counts = [], [], []
+def loss_terms(prediction: Mapping[str, Tensor], targets: Targets, config: LossConfig) -> tuple[Tensor, Tensor]:
+    """Summed errors of a batch for ``QUANTITIES``, over the values that exist and were predicted.
+
+    Sums, so that the parts of several processes add up.
+
+    Returns:
+        Errors by the chosen kind ``[3]``, which carry the gradient, and absolute errors of structures (eV), force (eV/Å)
+        and stress components (eV/Å³) ``[3]``.
+    """
+    sums, absolute = [], []
     zero = prediction["energy"].new_zeros(())
     for quantity in QUANTITIES:
         if quantity not in prediction or quantity not in targets.values:
-            sums.append(zero), absolute.append(zero), counts.append(zero)
+            sums.append(zero), absolute.append(zero)
             continue
-        valid = targets.valid[quantity]
-        error = torch.where(valid, prediction[quantity] - targets.values[quantity], 0.0)
+        error = torch.where(targets.valid[quantity], prediction[quantity] - targets.values[quantity], 0.0)
         absolute.append(error.detach().abs().sum().to(zero.dtype))
-        counts.append(valid.sum().to(zero.dtype))
         if quantity == "energy" and config.energy_error == "atom":
             error = error / targets.num_atoms[:, None]
         sums.append(_error_sum(error, config).to(zero.dtype))
-    return LossTerms(torch.stack(sums), torch.stack(absolute), torch.stack(counts))
+    return torch.stack(sums), torch.stack(absolute)
 
 
 def weighted_loss(sums: Tensor, counts: Tensor, config: LossConfig) -> Tensor:

@@ -12,7 +12,7 @@ from lightning_fabric import Fabric
 from mlff.potential.potential import Potential
 from mlff.train.config import LossConfig
 from mlff.train.loaders import BatchLoader
-from mlff.train.loss import QUANTITIES, Targets, loss_terms, weighted_loss
+from mlff.train.loss import QUANTITIES, Targets, loss_terms, value_counts, weighted_loss
 from mlff.train.metrics import Metrics, evaluate
 
 
@@ -64,9 +64,10 @@ def error_sums(metrics: Metrics, loss: LossConfig) -> torch.Tensor:
     targets = Targets(
         {name: reference[name].nan_to_num() for name in present}, valid, torch.from_numpy(metrics.predictions["num_atoms"]).double()
     )
-    terms = loss_terms(predicted, targets, loss)
+    sums, absolute = loss_terms(predicted, targets, loss)
+    counts = value_counts(targets, forces="forces" in predicted, stress="stress" in predicted)
     squared = torch.zeros(3, dtype=torch.float64)
     for index, name in enumerate(QUANTITIES):
         if name in predicted:
             squared[index] = torch.where(valid[name], predicted[name] - targets.values[name], 0.0).square().sum()
-    return torch.stack((terms.sums, terms.absolute, squared, terms.counts))
+    return torch.stack((sums, absolute, squared, counts))

@@ -1,0 +1,119 @@
+"""One training step's gradient as one compiled function: energies, forces, loss and its gradient traced together.
+
+Eager training runs some thousand small kernels a step, each of which writes what the next one reads. Traced as a whole
+(``make_fx`` through both levels of differentiation) they are fused by Inductor, which is 2 to 3 times faster on a CPU. The
+first step pays for it with minutes of compilation, so this is for runs that are longer than that.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import fields
+
+import torch
+from torch import Tensor
+from torch.func import functional_call
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from mlff.graph import Graph
+from mlff.potential.potential import Potential
+from mlff.train.config import LossConfig
+from mlff.train.loss import Targets, loss_terms, weighted_loss
+
+TOLERANCE = 1e-3
+"""Largest relative difference to the eager gradient at which the compiled one is believed, in its first use."""
+GRAPH_TENSORS = ("positions", "atomic_numbers", "batch", "pairs", "pair_shifts", "cell", "pbc")
+Step = Callable[..., list[Tensor]]
+
+
+class CompiledGradient:
+    """The gradient of the loss in all parameters of a potential, compiled once a kind of batch.
+
+    A kind is which tensors a batch has (a cell, forces, ...); sizes may vary. Where compilation fails or its result is not
+    that of eager torch, the kind is computed eagerly, and a warning says so once.
+    """
+
+    def __init__(self, potential: Potential, config: LossConfig) -> None:
+        self.potential = potential
+        self.config = config
+        self._names = [name for name, _ in potential.named_parameters()]
+        self._steps: dict[tuple[str, ...], Step | None] = {}
+
+    def __call__(
+        self, graph: Graph, targets: Targets, counts: Tensor, *, forces: bool, stress: bool
+    ) -> tuple[Tensor, Tensor, list[Tensor]] | None:
+        """Loss, absolute errors ``[3]`` and gradients of the parameters in their order; None: the batch is to be done eagerly.
+
+        `counts` are the numbers of values that the loss divides by, ``[3]``, those of other processes included.
+        """
+        tensors = {name: getattr(graph, name) for name in GRAPH_TENSORS if getattr(graph, name) is not None}
+        kind = (*tensors, *targets.values, f"forces={forces}", f"stress={stress}")
+        if _ambiguous(graph):
+            return None
+        inputs = [*tensors.values(), *targets.values.values(), *targets.valid.values(), targets.num_atoms, counts]
+        parameters = [parameter.detach() for parameter in self.potential.parameters()]
+        if kind not in self._steps:
+            function = self._function(tuple(tensors), tuple(targets.values), graph.cutoff, forces, stress)
+            self._steps[kind] = self._compile(function, parameters, inputs, graph)
+        step = self._steps[kind]
+        if step is None:
+            return None
+        with torch.no_grad():
+            loss, absolute, *gradients = step(parameters, inputs)
+        return loss, absolute, gradients
+
+    def _function(self, names: tuple[str, ...], quantities: tuple[str, ...], cutoff: float, forces: bool, stress: bool) -> Step:
+        def step(parameters: list[Tensor], inputs: list[Tensor]) -> list[Tensor]:
+            graph_tensors = dict(zip(names, inputs))
+            values = dict(zip(quantities, inputs[len(names) :]))
+            valid = dict(zip(quantities, inputs[len(names) + len(quantities) :]))
+            num_atoms, counts = inputs[-2:]
+            absent = {name: None for name in GRAPH_TENSORS if name not in names}
+            graph = Graph(**graph_tensors, **absent, cutoff=cutoff, num_graphs=num_atoms.shape[0])
+            parameters = [parameter.detach().requires_grad_(True) for parameter in parameters]
+            prediction = functional_call(
+                self.potential, dict(zip(self._names, parameters)), (graph,), {"forces": forces, "stress": stress}
+            )
+            sums, absolute = loss_terms(prediction, Targets(values, valid, num_atoms), self.config)
+            loss = weighted_loss(sums, counts, self.config)
+            gradients = torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
+            return [tensor.detach() for tensor in (loss, absolute, *gradients)]
+
+        return step
+
+    def _compile(self, function: Step, parameters: list[Tensor], inputs: list[Tensor], graph: Graph) -> Step | None:
+        try:
+            traced = make_fx(function, tracing_mode="symbolic", _allow_non_fake_inputs=True)(parameters, inputs)
+            for tensor in inputs:
+                for dimension, size in enumerate(tensor.shape):
+                    if size in (graph.num_graphs, graph.num_atoms, graph.num_pairs):
+                        torch._dynamo.maybe_mark_dynamic(tensor, dimension)
+            with torch.no_grad():
+                compiled = torch.compile(traced, fullgraph=True)
+                found = compiled(parameters, inputs)
+        except Exception as error:  # whatever a compiler, its tool chain or an untraceable operation may raise
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else ""
+            _warn(f"it failed with {type(error).__name__}: {reason:.200}")
+            return None
+        expected = function(parameters, inputs)
+        difference = max(
+            (float((a - b).norm() / (b.norm() + 1e-12)) for a, b in zip(found[2:], expected[2:]) if b.norm() > 0), default=0.0
+        )
+        if not difference < TOLERANCE:
+            _warn(f"its gradients differ from eager torch's by {difference:.1e}")
+            return None
+        return compiled
+
+
+def _warn(reason: str) -> None:
+    warnings.warn(f"the training step was not compiled: {reason}; training goes on without", stacklevel=2)
+
+
+def _ambiguous(graph: Graph) -> bool:
+    """Whether sizes coincide, which tracing would take for the same size, or are as small as those that never change."""
+    sizes = (graph.num_graphs, graph.num_atoms, graph.num_pairs)
+    return min(sizes) < 2 or len(set(sizes)) < len(sizes)
+
+
+assert {field.name for field in fields(Graph)} == {*GRAPH_TENSORS, "cutoff", "num_graphs"}
