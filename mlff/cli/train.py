@@ -39,6 +39,9 @@ def command(config: str | None, overrides: tuple[str, ...], resume: str | None, 
     if config is not None and "=" in config:
         config, overrides = None, (config, *overrides)
     changes = [*overrides, *named_overrides(options)]
+    keys = [change.partition("=")[0].strip() for change in changes]
+    if twice := sorted({key for key in keys if keys.count(key) > 1}):
+        raise ValueError(f"`{twice[0]}` is given twice on the command line; give it once")
     if resume is not None:
         if config is not None:
             raise ValueError(f"--resume takes its configuration from the run; leave `{config}` out")

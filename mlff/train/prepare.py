@@ -97,10 +97,15 @@ def prepare_data(config: DataConfig, loss: LossConfig) -> RunData:
         if len(parts[part]) == 0:
             raise ValueError(f"the split `{split}` of `{dataset.path}` has no {part} frames; make one that has with "
                              f"`mlff data split`")
-    train, val = spread(parts["train"], config.num_train), spread(parts["val"], config.num_val)
+    train, val, test = (
+        spread(parts[part], count)
+        for part, count in (("train", config.num_train), ("val", config.num_val), ("test", config.num_test))
+    )
     states = tuple(range(dataset.num_states)) if config.states is None else config.states
     check_states(len(states), dataset.num_states, states)
-    owners = {part: np.unique(dataset.locate(indices)[0]) for part, indices in (("train", train), ("val", val), ("test", parts["test"]))}
+    owners = {
+        part: np.unique(dataset.locate(indices)[0]) for part, indices in (("train", train), ("val", val), ("test", test))
+    }
     used = [dataset.systems[k] for k in owners["train"]]
     for quantity in ("energy", "forces", "stress"):
         if getattr(loss, quantity) > 0 and not any(system.has(quantity) for system in used):
@@ -115,7 +120,7 @@ def prepare_data(config: DataConfig, loss: LossConfig) -> RunData:
     most = max(dataset.systems, key=lambda system: system.num_states)
     levels = dict.fromkeys(system.level_of_theory for system in used if system.level_of_theory)
     labels = tuple(most.state_labels[state] or f"state {state}" for state in states)
-    return RunData(dataset, split, train, val, parts["test"], states, labels, ", ".join(levels))
+    return RunData(dataset, split, train, val, test, states, labels, ", ".join(levels))
 
 
 def spread(indices: np.ndarray, count: int | None) -> np.ndarray:

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 COUNTERS = ("step", "epoch", "batch", "best_epoch", "bad_epochs", "epoch_seconds", "train_seconds")
 
 
-def take(trainer: Trainer, *, finished: bool) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def take(trainer: Trainer) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Weights, averages, best weights, optimizer and generator states; and the numbers beside them.
 
-    `finished` says that nothing was left to train when it was taken. All processes must call it.
+    All processes must call it.
     """
     sums = trainer.fabric.all_reduce(trainer.sums.clone(), reduce_op="sum")
     sums[1] /= trainer.fabric.world_size
@@ -33,7 +33,6 @@ def take(trainer: Trainer, *, finished: bool) -> tuple[dict[str, Tensor], dict[s
     for index, state in trainer.optimizer.state_dict()["state"].items():
         tensors |= _prefixed(f"optimizer.{index}", {name: torch.as_tensor(value) for name, value in state.items()})
     document = {name: getattr(trainer, name) for name in COUNTERS} | {
-        "finished": finished,
         "elapsed_s": trainer.elapsed,
         "best_loss": _json(trainer.best_loss),
         "first_loss": _json(trainer.watch.first),
