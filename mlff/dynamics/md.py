@@ -13,13 +13,13 @@ from typing import Any, Literal
 import numpy as np
 from ase import Atoms, units
 from ase.md.langevin import Langevin
-from ase.md.velocitydistribution import Stationary, ZeroRotation
 from ase.md.verlet import VelocityVerlet
 
 from .conservation import EnergyLog, append_row, read_rows, write_rows
 from .md_state import Settings, State
 from .structures import check_outputs
 from .trajectory import TrajectoryFile, check_suffix, keep_first_frames
+from .velocities import draw_velocities, take_out_drift
 
 Row = tuple[int, float, float, float, float, float]
 """step, time (fs), potential, kinetic and total energy (eV), temperature (K)."""
@@ -162,7 +162,7 @@ class _Run:
             self._check(step, forces)
             if step == 0 and settings.equilibrate:
                 if settings.ensemble == "nve":
-                    self.num_degrees = _take_out_drift(self.atoms)
+                    self.num_degrees = take_out_drift(self.atoms)
                 integrator = self._integrator(step)
             if step % settings.interval == 0 or step == steps:
                 self._keep(step)
@@ -248,23 +248,10 @@ def _checked(
 def _start_velocities(atoms: Atoms, settings: Settings, rng: np.random.Generator) -> int:
     """Give the atoms their first velocities; return the number of degrees of freedom that move."""
     if settings.temperature is not None:
-        width = np.sqrt(units.kB * settings.temperature * atoms.get_masses())  # of each momentum's Maxwell distribution
-        atoms.set_momenta(width[:, None] * rng.standard_normal((len(atoms), 3)))
+        draw_velocities(atoms, settings.temperature, rng)
         if settings.ensemble == "nve" and not settings.equilibrate:
-            return _take_out_drift(atoms)
+            return take_out_drift(atoms)
     return int(atoms.get_number_of_degrees_of_freedom())
-
-
-def _take_out_drift(atoms: Atoms) -> int:
-    """Stop the drift and, of a molecule, the rotation; return the number of degrees of freedom left."""
-    if atoms.constraints or len(atoms) == 1:
-        return int(atoms.get_number_of_degrees_of_freedom())
-    Stationary(atoms, preserve_temperature=False)
-    if atoms.pbc.any():
-        return 3 * len(atoms) - 3
-    ZeroRotation(atoms, preserve_temperature=False)
-    moments = atoms.get_moments_of_inertia()
-    return 3 * len(atoms) - 3 - int((moments > 1e-6 * moments.max()).sum())
 
 
 def _continue(state: State, atoms: Atoms, rng: np.random.Generator, path: Path) -> list[Row]:
