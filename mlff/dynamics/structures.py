@@ -53,7 +53,8 @@ def structure_format(path: str | os.PathLike[str]) -> str:
     """ASE's name of the format that a structure file of this name is written in, or a ValueError."""
     try:
         name = filetype(os.fspath(path), read=False)
-        writable = get_ioformat(name).can_write
+        known = get_ioformat(name)
+        writable = known.can_write and known.can_read  # pictures are no results
     except UnknownFileTypeError:
         writable = False
     if not writable:

@@ -1,0 +1,95 @@
+"""``mlff md``."""
+
+import numpy as np
+import pytest
+from ase.build import molecule
+from ase.io import read, write
+
+
+def test_a_simulation_with_everything(workplace, mlff):
+    result = mlff(
+        "md", "model", "ethanol.xyz", "--time", "20", "--temperature", "200", "--equilibrate", "5", "--seed", "3",
+        "--plot", "energies.png", "-o", "run.traj", "--dtype", "float64",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert "20 fs in 40 steps of 0.5 fs (nve, seed 3)" in result.stdout
+    assert "meV/atom/ps, RMS" in result.stdout and "ns/day" in result.stdout
+    assert len(read("run.traj", ":")) == 5
+    assert (workplace / "energies.png").read_bytes()[:4] == b"\x89PNG"
+    table = np.loadtxt("run.csv", delimiter=",", skiprows=1)
+    assert table.shape == (5, 6) and table[-1, 1] == 20
+    assert sorted(path.name for path in workplace.iterdir()) == [
+        "energies.png", "ethanol.xyz", "model", "run.csv", "run.state.npz", "run.traj"
+    ]  # fmt: skip
+
+
+def test_restart_goes_on_exactly(workplace, mlff):
+    common = ("--ensemble", "langevin", "--seed", "1")
+    assert mlff("md", "model", "ethanol.xyz", *common, "--steps", "20", "-o", "a.xyz").exit_code == 0
+    result = mlff("md", "model", "ethanol.xyz", *common, "--steps", "40", "-o", "a.xyz", "--restart", "--plot", "a.png")
+    assert result.exit_code == 0, result.output
+    assert mlff("md", "model", "ethanol.xyz", *common, "--steps", "40", "-o", "b.xyz").exit_code == 0
+    assert (workplace / "a.xyz").read_text() == (workplace / "b.xyz").read_text()
+    again = mlff("md", "model", "ethanol.xyz", *common, "--steps", "40", "-o", "a.xyz", "--restart", "--timestep", "1")
+    assert again.exit_code == 2 and "timestep 0.5 -> 1.0" in again.stderr
+
+
+def test_velocities_of_the_structure_are_kept(workplace, mlff):
+    atoms = molecule("CH3CH2OH")
+    atoms.set_velocities(np.full((9, 3), 0.01))
+    write("moving.xyz", atoms)
+    assert mlff("md", "model", "moving.xyz", "--steps", "0", "-o", "a.xyz").exit_code == 0
+    np.testing.assert_allclose(read("a.xyz").get_momenta(), atoms.get_momenta(), atol=1e-7)
+    assert mlff("md", "model", "ethanol.xyz", "--steps", "0").exit_code == 0
+    assert read("ethanol-md.traj").get_temperature() > 50
+
+
+def test_an_explosion_ends_with_its_reason_and_exit_code_1(workplace, mlff):
+    arguments = ("--steps", "100", "--max-temperature", "10", "--plot", "a.png", "--seed", "0")
+    result = mlff("md", "model", "ethanol.xyz", *arguments)
+    assert result.exit_code == 1
+    assert result.stderr.strip().startswith("Stopped: the simulation exploded at step")
+    assert len(read("ethanol-md.traj", ":")) >= 1
+
+
+def test_existing_files_are_kept_unless_asked(workplace, mlff):
+    command = ("md", "model", "ethanol.xyz", "--steps", "10", "--plot", "a.png")
+    assert mlff(*command).exit_code == 0
+    kept = (workplace / "ethanol-md.traj").read_bytes()
+    result = mlff(*command)
+    assert result.exit_code == 2 and "`ethanol-md.traj` exists already" in result.stderr
+    assert (workplace / "ethanol-md.traj").read_bytes() == kept
+    assert mlff(*command, "--overwrite").exit_code == 0
+
+
+MISTAKES = [
+    (("model", "nowhere.xyz"), "there is no structure file `nowhere.xyz`"),
+    (("modle", "ethanol.xyz"), "called `modle`"),
+    (("model", "ethanol.xyz", "--time", "5", "--steps", "5"), "give --time or --steps, not both"),
+    (("model", "ethanol.xyz", "--time", "-5"), "--time is -5.0 fs"),
+    (("model", "ethanol.xyz", "--steps", "-5"), "`steps` is -5"),
+    (("model", "ethanol.xyz", "--timestep", "0"), "--timestep is 0.0 fs"),
+    (("model", "ethanol.xyz", "--timestep", "nan", "--time", "1"), "--timestep is nan fs"),
+    (("model", "ethanol.xyz", "--temperature", "-3"), "`temperature` is -3"),
+    (("model", "ethanol.xyz", "--equilibrate", "-3"), "--equilibrate is -3.0 fs"),
+    (("model", "ethanol.xyz", "--interval", "0"), "`interval` is 0"),
+    (("model", "ethanol.xyz", "--friction", "0"), "`friction` is 0"),
+    (("model", "ethanol.xyz", "--seed", "-1"), "`seed` is -1"),
+    (("model", "ethanol.xyz", "--state", "7"), "`state` is 7"),
+    (("model", "ethanol.xyz", "-o", "a.dcd"), "suffix '.dcd'"),
+    (("model", "ethanol.xyz", "-o", "ethanol.xyz", "--overwrite"), "is given twice or is the input itself"),
+    (("model", "ethanol.xyz", "--plot", "a.txt"), "suffix '.txt'; use .png"),
+    (("model", "ethanol.xyz", "--restart"), "nothing to continue from"),
+    (("model", "ethanol.xyz", "--ensemble", "npt"), "'npt' is not one of 'nve', 'langevin'"),
+    (("model", "close.xyz"), "atoms 0 (H), 1 (H) are 0.01 angstrom apart"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), MISTAKES, ids=[" ".join(arguments) for arguments, _ in MISTAKES])
+def test_a_mistake_is_one_sentence_and_exit_code_2_and_no_file(workplace, mlff, arguments, message):
+    (workplace / "close.xyz").write_text("2\n\nH 0 0 0\nH 0 0 0.01\n")
+    before = sorted(workplace.iterdir())
+    result = mlff("md", *arguments)
+    assert result.exit_code == 2, result.output
+    assert message in result.stderr
+    assert sorted(workplace.iterdir()) == before

@@ -1,0 +1,47 @@
+"""``mlff models``."""
+
+import json
+import shutil
+
+import pytest
+
+from mlff.potential import pretrained
+
+
+@pytest.fixture
+def shipped(workplace, monkeypatch):
+    root = workplace / "models"
+    shutil.copytree(workplace / "model", root / "azobenzene-painn")
+    monkeypatch.setattr(pretrained, "models_folder", lambda: root)
+    return root
+
+
+def test_the_table_says_what_each_model_is(shipped, mlff):
+    result = mlff("models")
+    assert result.exit_code == 0
+    for word in ("azobenzene-painn", "painn", "H C O", "nothing", "energy 12.3 meV", "forces 45.6 meV/Å"):
+        assert word in result.stdout
+
+
+def test_json(shipped, mlff):
+    (row,) = json.loads(mlff("models", "--json").stdout)
+    assert row["name"] == "azobenzene-painn" and row["num_states"] == 2 and row["extra"]["trained_on"] == "nothing"
+
+
+def test_a_listed_name_works_as_a_model(shipped, mlff):
+    assert mlff("optimize", "azobenzene-painn", "ethanol.xyz", "--fmax", "0.1").exit_code == 0
+    result = mlff("optimize", "azobenzene-pain", "ethanol.xyz", "-o", "a.xyz")
+    assert result.exit_code == 2 and "did you mean `azobenzene-painn`?" in result.stderr
+
+
+def test_no_models(workplace, mlff, monkeypatch):
+    monkeypatch.setattr(pretrained, "models_folder", lambda: None)
+    result = mlff("models")
+    assert result.exit_code == 0 and "No models are installed" in result.stdout
+
+
+def test_a_damaged_model_is_named(shipped, mlff):
+    file = shipped / "azobenzene-painn" / "weights.safetensors"
+    file.write_bytes(file.read_bytes()[:100])
+    result = mlff("models")
+    assert result.exit_code == 2 and "truncated" in result.stderr and "azobenzene-painn" in result.stderr
