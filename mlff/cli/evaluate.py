@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 @click.command(name="evaluate")
 @click.argument("model")
 @click.argument("data")
-@click.option("--split-name", metavar="NAME", help="Split of the data file; may be left out where it has one, or one named `time`.")
+@click.option("--split-name", metavar="NAME", help="Split of the data file; by default its only one, or `time`.")
 @click.option(
     "--split", "part", default="test", show_default=True, type=click.Choice(["train", "val", "test", "all"]),
     help="Part of the split to evaluate; `all` takes every frame of the file.",
@@ -42,6 +42,7 @@ def command(
     mlff evaluate runs/painn data.h5 --split val --json errors.json
     mlff evaluate azobenzene-painn azobenzene --split val --bins torsion:5,6,7,8
     """
+    import torch
     from rich.console import Console
 
     from mlff.potential.checkpoint import load_potential, read_document
@@ -50,8 +51,6 @@ def command(
     from mlff.train.metrics import errors_by_torsion, evaluate
     from mlff.train.prepare import open_dataset
     from mlff.train.progress import counting_bar
-
-    import torch
 
     atoms = parse_bins(bins)
     for path in (json_path, plot_path, predictions_path):
@@ -80,8 +79,8 @@ def command(
     if json_path is not None:
         write(json_path, (json.dumps(report, indent=2, allow_nan=False) + "\n").encode())
     if plot_path is not None:
-        for path in draw(metrics.predictions, Path(plot_path), part, list(labels)):
-            console.print(f"Drew {path}", highlight=False, markup=False, soft_wrap=True)
+        for drawn in draw(metrics.predictions, Path(plot_path), part, list(labels)):
+            console.print(f"Drew {drawn}", highlight=False, markup=False, soft_wrap=True)
     if predictions_path is not None:
         write(predictions_path, packed(metrics.predictions))
 

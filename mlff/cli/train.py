@@ -37,7 +37,7 @@ def command(config: str | None, overrides: tuple[str, ...], resume: str | None, 
     from mlff.train.trainer import train
 
     if config is not None and "=" in config:
-        config, overrides = None, (config, *overrides)
+        overrides, config = (config, *overrides), None
     changes = [*overrides, *named_overrides(options)]
     keys = [change.partition("=")[0].strip() for change in changes]
     if twice := sorted({key for key in keys if keys.count(key) > 1}):

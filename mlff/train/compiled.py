@@ -10,6 +10,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import fields
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -69,7 +70,7 @@ class CompiledGradient:
             values = dict(zip(quantities, inputs[len(names) :]))
             valid = dict(zip(quantities, inputs[len(names) + len(quantities) :]))
             num_atoms, counts = inputs[-2:]
-            absent = {name: None for name in GRAPH_TENSORS if name not in names}
+            absent: dict[str, Any] = {name: None for name in GRAPH_TENSORS if name not in names}
             graph = Graph(**graph_tensors, **absent, cutoff=cutoff, num_graphs=num_atoms.shape[0])
             parameters = [parameter.detach().requires_grad_(True) for parameter in parameters]
             prediction = functional_call(

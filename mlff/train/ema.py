@@ -6,7 +6,7 @@ from copy import deepcopy
 from typing import Generic, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -21,8 +21,8 @@ class MovingAverage(Generic[Module]):
         self.decay = decay
         self.warmup = warmup
         self.averaged: Module = deepcopy(module).eval().requires_grad_(False)
-        self._average = list(self.averaged.parameters())
-        self._latest = list(module.parameters())
+        self._average: list[Tensor] = list(self.averaged.parameters())
+        self._latest: list[Tensor] = list(module.parameters())
 
     @torch.no_grad()
     def update(self, step: int) -> None:

@@ -46,14 +46,14 @@ def finish(trainer: Trainer, reason: str, console: Console) -> RunResult:
     metrics = {}
     for part, indices in (("val", data.val), ("test", data.test)):
         if len(indices):
-            console.print(f"Evaluating the model of epoch {trainer.best_epoch} on {len(indices)} {part} frames", highlight=False)
+            console.print(f"Evaluating epoch {trainer.best_epoch} on {len(indices)} {part} frames", highlight=False)
             with counting_bar(f"{part} frames", len(indices)) as progress:
                 metrics[part] = evaluate(
                     trainer.ema.averaged, data.dataset, indices, 2 * trainer.config.batch_size, states=data.states,
                     loader=trainer.loader, progress=progress,
                 )  # fmt: skip
             buffer = io.BytesIO()
-            np.savez_compressed(buffer, **metrics[part].predictions)
+            np.savez_compressed(buffer, allow_pickle=False, **metrics[part].predictions)
             replace_file(folder.predictions(part), buffer.getvalue())
     summary = summarize(trainer, reason, metrics)
     replace_file(folder.summary, (json.dumps(summary, indent=2, allow_nan=False) + "\n").encode())
@@ -61,7 +61,8 @@ def finish(trainer: Trainer, reason: str, console: Console) -> RunResult:
     labels = data.state_labels
     console.print()
     console.print(error_table({part: each.errors() for part, each in metrics.items()}, labels))
-    console.print(closing_lines(folder.path, reason, trainer.best_epoch, str(data.dataset.path)), highlight=False, markup=False, soft_wrap=True)
+    lines = closing_lines(folder.path, reason, trainer.best_epoch, str(data.dataset.path))
+    console.print(lines, highlight=False, markup=False, soft_wrap=True)
     return RunResult(folder.path, reason, trainer.best_epoch, metrics)
 
 

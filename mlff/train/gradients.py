@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
+from lightning_fabric import Fabric
 from torch import Tensor, nn
+
+
+def sum_over_processes(fabric: Fabric, tensor: Tensor) -> Tensor:
+    """The sum of a tensor over all processes: a new tensor where there are several, itself where there is one."""
+    if fabric.world_size == 1:
+        return tensor
+    total = fabric.all_reduce(tensor.clone(), reduce_op="sum")
+    assert isinstance(total, Tensor)
+    return total
 
 
 class FlatGradient:
@@ -33,9 +43,10 @@ class FlatGradient:
         """Add a gradient given as one tensor a parameter."""
         self.vector += torch.cat([gradient.reshape(-1) for gradient in gradients])
 
-    def sum_over_processes(self, all_reduce: Callable[[Tensor], Tensor]) -> None:
+    def sum_over_processes(self, fabric: Fabric) -> None:
         """Replace the gradient by the sum of all processes' gradients."""
-        self.vector.copy_(all_reduce(self.vector))
+        if fabric.world_size > 1:
+            self.vector.copy_(sum_over_processes(fabric, self.vector))
 
     def clip(self, norm: float | None) -> None:
         """Shorten the gradient to `norm` where it is longer."""

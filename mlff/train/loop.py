@@ -19,7 +19,7 @@ from mlff.train.compiled import CompiledGradient
 from mlff.train.config import TrainConfig
 from mlff.train.divergence import DivergenceWatch, TrainingDiverged
 from mlff.train.ema import MovingAverage
-from mlff.train.gradients import FlatGradient
+from mlff.train.gradients import FlatGradient, sum_over_processes
 from mlff.train.loaders import BatchLoader, epoch_batches
 from mlff.train.logs import RunLogs
 from mlff.train.loss import loss_terms, value_counts, weighted_loss
@@ -151,7 +151,7 @@ class Trainer:
             graph, targets = self.loader.load(part)
             forces, stress = config.loss.forces > 0, config.loss.stress > 0 and wants_stress(graph, targets)
             counts = value_counts(targets, forces=forces, stress=stress)
-        all_counts = self._sum(counts)
+        all_counts = sum_over_processes(self.fabric, counts)
         if len(part):
             result = self.compiled and self.compiled(graph, targets, all_counts, forces=forces, stress=stress)
             if result:
@@ -167,8 +167,7 @@ class Trainer:
             self.sums += torch.cat((loss.detach()[None], loss.new_zeros(1), absolute, counts))
         self.sums[1] += 1
         self.recent_steps += 1
-        if fabric.world_size > 1:
-            self.gradient.sum_over_processes(self._sum)
+        self.gradient.sum_over_processes(fabric)
         self.gradient.clip(config.optimizer.clip_norm)
         self.optimizer.step()
         self.ema.update(self.step)
@@ -177,7 +176,7 @@ class Trainer:
         """Agree between processes on the time (of the first) and on signals; look at the loss of the last steps."""
         elapsed = self.elapsed if self.fabric.is_global_zero else 0.0
         mine = torch.tensor([elapsed, float(self.signals.received)], dtype=torch.float64).to(self.recent.device)
-        self.clock, signals, loss = self._sum(torch.cat((mine, self.recent))).tolist()
+        self.clock, signals, loss = sum_over_processes(self.fabric, torch.cat((mine, self.recent))).tolist()
         num_steps, self.recent_steps = self.recent_steps, 0
         self.recent.zero_()
         if num_steps and (problem := self.watch.problem(loss / num_steps, num_steps)):
@@ -188,7 +187,7 @@ class Trainer:
 
     def _end_epoch(self, logs: RunLogs | None) -> None:
         """Validate the averaged weights, keep them where they are the best, and record the epoch."""
-        sums = self._sum(self.sums).cpu()
+        sums = sum_over_processes(self.fabric, self.sums).cpu()
         train_loss = float(sums[0] / sums[1]) * self.fabric.world_size
         val = spread(self.data.val, self.config.data.validation_frames)
         errors = validate(self.ema.averaged, self.loader, val, 2 * self.config.batch_size, self.config.loss, self.fabric)
@@ -224,10 +223,6 @@ class Trainer:
         frames = min(self.batch * self.config.batch_size, len(self.data.train))
         return frames / self.epoch_seconds if self.epoch_seconds else 0.0
 
-    def _sum(self, tensor: Tensor) -> Tensor:
-        """The sum of a tensor over all processes, as a new tensor where there are several."""
-        return tensor if self.fabric.world_size == 1 else self.fabric.all_reduce(tensor.clone(), reduce_op="sum")
-
     def _autocast(self) -> AbstractContextManager[Any]:
         return self.fabric.autocast() if self.config.precision == "bf16-mixed" else nullcontext()
 
@@ -235,9 +230,9 @@ class Trainer:
         kept = (f"The best model so far (epoch {self.best_epoch}) is in `{self.folder.model}`" if self.best_epoch
                 else "No epoch was completed, so there is no model")
         return TrainingDiverged(
-            f"training diverged in epoch {self.epoch + 1} (step {self.step}): {problem}. {kept}. Begin again in another folder with a lower "
-            f"optimizer.learning_rate (it is {self.config.optimizer.learning_rate:g}), a longer schedule.warmup_steps or a "
-            f"smaller optimizer.clip_norm, and look for wrong frames with `mlff data info`"
+            f"training diverged in epoch {self.epoch + 1} (step {self.step}): {problem}. {kept}. Begin again in another "
+            f"folder with a lower optimizer.learning_rate (it is {self.config.optimizer.learning_rate:g}), a longer "
+            f"schedule.warmup_steps or a smaller optimizer.clip_norm, and look for wrong frames with `mlff data info`"
         )
 
     def _save_model(self, errors: ValidationErrors) -> None:

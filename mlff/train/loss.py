@@ -26,11 +26,14 @@ class Targets:
 
 
 def value_counts(targets: Targets, *, forces: bool, stress: bool) -> Tensor:
-    """Numbers of reference values for ``QUANTITIES``, of which the forces and stress may not be asked for: ``[3]``."""
+    """Numbers of reference values for ``QUANTITIES``, zero for forces and stress that are not asked for: ``[3]``."""
     zero = torch.zeros((), dtype=torch.float64, device=targets.num_atoms.device)
     wanted = (True, forces, stress)
     return torch.stack(
-        [targets.valid[name].sum().double() if want and name in targets.valid else zero for name, want in zip(QUANTITIES, wanted)]
+        [
+            targets.valid[name].sum().double() if want and name in targets.valid else zero
+            for name, want in zip(QUANTITIES, wanted)
+        ]
     )
 
 
@@ -47,7 +50,8 @@ def loss_terms(prediction: Mapping[str, Tensor], targets: Targets, config: LossC
     zero = prediction["energy"].new_zeros(())
     for quantity in QUANTITIES:
         if quantity not in prediction or quantity not in targets.values:
-            sums.append(zero), absolute.append(zero)
+            sums.append(zero)
+            absolute.append(zero)
             continue
         error = torch.where(targets.valid[quantity], prediction[quantity] - targets.values[quantity], 0.0)
         absolute.append(error.detach().abs().sum().to(zero.dtype))

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 
 from mlff.data import HDF5Dataset, HDF5View, System
 from mlff.graph import Graph

@@ -186,7 +186,7 @@ def centre_energies(potential: Potential, loader: BatchLoader, indices: np.ndarr
     if sizes:
         residual, size = torch.cat(residuals), torch.cat(sizes)
         shift = (residual * size).sum(0) / size.square().sum(0).clamp(min=1)
-        bias = potential.head.network[-1].bias
+        bias = potential.head.network[-1].get_parameter("bias")
         bias.add_((shift / potential.config.scale).to(bias.dtype))
 
 
@@ -196,7 +196,8 @@ def _given(energies: Mapping[str, float], species: list[int]) -> dict[int, float
     for symbol, energy in energies.items():
         number = int(symbol) if symbol.isdigit() else atomic_numbers.get(symbol.strip().capitalize())
         if number is None or not 1 <= number < len(chemical_symbols):
-            raise ValueError(f"`potential.atomic_energies` names {symbol!r}, which is no element; write symbols, such as C: -54.1")
+            raise ValueError(f"`potential.atomic_energies` names {symbol!r}, which is no element; write symbols, such as "
+                             f"C: -54.1")
         found[number] = energy
     missing = [chemical_symbols[z] for z in species if z not in found]
     if missing:

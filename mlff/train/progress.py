@@ -85,8 +85,8 @@ class LiveDisplay(Display):
     def update(self, *, epoch: int, done: float, progress: float, loss: float, speed: float, left: float) -> None:
         self._last = time.monotonic()
         self._bar.update(completed=progress)
-        self._status = Text(f"epoch {epoch} of at most {self._epochs} ({100 * done:.0f} %)   loss {loss:.5f}   {speed:.1f} frames/s"
-                            f"   {duration(left)} left")
+        self._status = Text(f"epoch {epoch} of at most {self._epochs} ({100 * done:.0f} %)   loss {loss:.5f}   "
+                            f"{speed:.1f} frames/s   {duration(left)} left")
         self._draw()
 
     def epoch(self, row: Row, *, best: bool, left: float) -> None:

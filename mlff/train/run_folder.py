@@ -67,7 +67,8 @@ def resume_config(run: str | os.PathLike[str], overrides: Iterable[str] = ()) ->
     """
     folder = RunFolder(run)
     if not folder.config.is_file():
-        raise ValueError(f"there is no run to resume in `{run}`: it has no config.yaml; give the folder that `mlff train` wrote")
+        raise ValueError(f"there is no run to resume in `{run}`: it has no config.yaml; give the folder that `mlff train` "
+                         f"wrote")
     values = read_yaml(folder.config)
     stored = TrainConfig.build(values)
     wanted = TrainConfig.build(values, [*overrides, f"out={_quoted(folder.path)}"])

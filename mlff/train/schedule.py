@@ -46,7 +46,7 @@ class Schedule:
             self.bad_epochs = 0
 
     @property
-    def state(self) -> dict[str, float | int]:
+    def state(self) -> dict[str, float | int | None]:
         """What `load` needs to go on from here (JSON values)."""
         best = self.best if math.isfinite(self.best) else None
         return {"reduction": self.reduction, "best": best, "bad_epochs": self.bad_epochs}

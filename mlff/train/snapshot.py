@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from mlff.train.gradients import sum_over_processes
+
 if TYPE_CHECKING:
     from mlff.train.loop import Trainer
 
@@ -19,7 +21,7 @@ def take(trainer: Trainer) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
     All processes must call it.
     """
-    sums = trainer.fabric.all_reduce(trainer.sums.clone(), reduce_op="sum")
+    sums = sum_over_processes(trainer.fabric, trainer.sums).clone()
     sums[1] /= trainer.fabric.world_size
     tensors = {
         **_prefixed("weights", trainer.potential.state_dict()),

@@ -64,7 +64,8 @@ def train(config: TrainConfig, *, resume: bool = False, console: Console | None 
         if saved is not None:
             snapshot.restore(trainer, *saved)
             if (done := trainer.stop_reason()) and folder.has_results():
-                display.message(f"Nothing is left to train in {folder.path}: {done}. Give a larger --epochs or --max-time for more.")
+                display.message(f"Nothing is left to train in {folder.path}: {done}. Give a larger --epochs or --max-time "
+                                f"for more.")
                 return RunResult(folder.path, done, trainer.best_epoch, {})
         if fabric.is_global_zero:
             folder.write_config(portable(config))
@@ -79,8 +80,8 @@ def train(config: TrainConfig, *, resume: bool = False, console: Console | None 
 def make_fabric(config: TrainConfig) -> Fabric:
     """Devices, processes and precision as the configuration has them."""
     if config.accelerator == "cuda" and not torch.cuda.is_available():
-        raise ValueError("`accelerator` is `cuda`, but torch finds no NVIDIA GPU here; use `accelerator=cpu`, or install a build "
-                         "of torch for CUDA")
+        raise ValueError("`accelerator` is `cuda`, but torch finds no NVIDIA GPU here; use `accelerator=cpu`, or install a "
+                         "build of torch for CUDA")
     accelerator = config.accelerator if config.accelerator != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
     available = torch.cuda.device_count() if accelerator == "cuda" else None
     devices = (available or 1) if config.devices == "auto" else config.devices

@@ -11,6 +11,7 @@ from lightning_fabric import Fabric
 
 from mlff.potential.potential import Potential
 from mlff.train.config import LossConfig
+from mlff.train.gradients import sum_over_processes
 from mlff.train.loaders import BatchLoader
 from mlff.train.loss import QUANTITIES, Targets, loss_terms, value_counts, weighted_loss
 from mlff.train.metrics import Metrics, evaluate
@@ -46,7 +47,7 @@ def validate(
     if len(part):
         metrics = evaluate(potential, loader.dataset, part, batch_size, states=loader.states, loader=loader)
         totals = error_sums(metrics, loss)
-    totals = fabric.all_reduce(totals.to(fabric.device), reduce_op="sum").cpu()
+    totals = sum_over_processes(fabric, totals.to(fabric.device)).cpu()
     sums, absolute, squared, counts = totals
     mae = 1000.0 * absolute / counts
     rmse = 1000.0 * (squared / counts).sqrt()
@@ -60,10 +61,9 @@ def error_sums(metrics: Metrics, loss: LossConfig) -> torch.Tensor:
     present = [name for name in QUANTITIES if name in metrics.predictions]
     predicted = {name: torch.from_numpy(metrics.predictions[name]).double() for name in present}
     reference = {name: torch.from_numpy(metrics.predictions[f"{name}_ref"]).double() for name in present}
-    valid = {name: ~reference[name].isnan() & ~(predicted[name].isnan() & (name == "stress")) for name in present}
-    targets = Targets(
-        {name: reference[name].nan_to_num() for name in present}, valid, torch.from_numpy(metrics.predictions["num_atoms"]).double()
-    )
+    valid = {name: ~reference[name].isnan() for name in present}
+    num_atoms = torch.from_numpy(metrics.predictions["num_atoms"]).double()
+    targets = Targets({name: reference[name].nan_to_num() for name in present}, valid, num_atoms)
     sums, absolute = loss_terms(predicted, targets, loss)
     counts = value_counts(targets, forces="forces" in predicted, stress="stress" in predicted)
     squared = torch.zeros(3, dtype=torch.float64)

@@ -6,12 +6,13 @@ import torch
 from torch.testing import assert_close
 
 from mlff.train.config import LossConfig
-from mlff.train.loss import Targets, loss_terms, weighted_loss
+from mlff.train.loss import Targets, loss_terms, value_counts, weighted_loss
 
 
 def targets(energy, forces, energy_valid=True, forces_valid=True) -> Targets:
     energy, forces = torch.tensor(energy).double(), torch.tensor(forces)
-    valid = {"energy": torch.tensor(energy_valid).expand(energy.shape), "forces": torch.tensor(forces_valid).expand(forces.shape)}
+    masks = {"energy": (energy_valid, energy.shape), "forces": (forces_valid, forces.shape)}
+    valid = {name: torch.tensor(mask).expand(shape) for name, (mask, shape) in masks.items()}
     return Targets({"energy": energy, "forces": forces}, valid, torch.tensor([2.0, 2.0]).double())
 
 
@@ -25,14 +26,15 @@ def prediction(gradient: bool = False) -> dict[str, torch.Tensor]:
 
 def loss_of(prediction, targets, **options) -> torch.Tensor:
     config = LossConfig(**options)
-    terms = loss_terms(prediction, targets, config)
-    return weighted_loss(terms.sums, terms.counts, config)
+    sums, _ = loss_terms(prediction, targets, config)
+    return weighted_loss(sums, value_counts(targets, forces=True, stress=True), config)
 
 
 def test_mse_and_mae_are_what_a_hand_computes():
     # energy errors 1 and 2 eV; force errors 1 and 2 in two of twelve components
     assert_close(loss_of(prediction(), TWO, energy=0.5, forces=2.0), torch.tensor(0.5 * 5 / 2 + 2.0 * 5 / 12).double())
-    assert_close(loss_of(prediction(), TWO, energy=0.5, forces=2.0, kind="mae"), torch.tensor(0.5 * 1.5 + 2.0 * 3 / 12).double())
+    absolute = loss_of(prediction(), TWO, energy=0.5, forces=2.0, kind="mae")
+    assert_close(absolute, torch.tensor(0.5 * 1.5 + 2.0 * 3 / 12).double())
 
 
 def test_huber_is_mse_for_small_errors_and_linear_for_large_ones():
@@ -61,11 +63,21 @@ def test_missing_values_take_no_part_and_pass_no_nan_back():
 
 def test_the_terms_of_two_parts_add_up_to_those_of_the_whole():
     config = LossConfig()
-    whole = loss_terms(prediction(), TWO, config)
     parts = []
     for frame, atoms in ((slice(0, 1), slice(0, 2)), (slice(1, 2), slice(2, 4))):
-        part = Targets({"energy": TWO.values["energy"][frame], "forces": TWO.values["forces"][atoms]},
-                       {"energy": TWO.valid["energy"][frame], "forces": TWO.valid["forces"][atoms]}, TWO.num_atoms[frame])  # fmt: skip
-        parts.append(loss_terms({"energy": prediction()["energy"][frame], "forces": prediction()["forces"][atoms]}, part, config))
-    for name in ("sums", "absolute", "counts"):
-        assert_close(sum(getattr(part, name) for part in parts), getattr(whole, name))
+        cut = {"energy": frame, "forces": atoms}
+        part = Targets(
+            {name: TWO.values[name][cut[name]] for name in cut},
+            {name: TWO.valid[name][cut[name]] for name in cut},
+            TWO.num_atoms[frame],
+        )
+        terms = loss_terms({name: prediction()[name][cut[name]] for name in cut}, part, config)
+        parts.append((*terms, value_counts(part, forces=True, stress=False)))
+    whole = (*loss_terms(prediction(), TWO, config), value_counts(TWO, forces=True, stress=False))
+    for first, second, both in zip(*parts, whole):
+        assert_close(first + second, both)
+
+
+def test_what_is_not_asked_for_is_not_counted():
+    assert value_counts(TWO, forces=True, stress=True).tolist() == [2, 12, 0]
+    assert value_counts(TWO, forces=False, stress=False).tolist() == [2, 0, 0]

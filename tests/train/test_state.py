@@ -10,7 +10,11 @@ import torch
 
 from mlff.train.state import DOCUMENT, load_state, save_state
 
-TENSORS = {"a": torch.randn(3, 2, generator=torch.Generator().manual_seed(0)), "b": torch.tensor(3), "c": torch.arange(4).byte()}
+TENSORS = {
+    "a": torch.randn(3, 2, generator=torch.Generator().manual_seed(0)),
+    "b": torch.tensor(3),
+    "c": torch.arange(4).byte(),
+}
 NUMBERS = {"epoch": 3, "loss": math.pi * 1e-7, "nothing": None}
 
 

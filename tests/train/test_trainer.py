@@ -154,7 +154,8 @@ def test_a_diverging_run_stops_with_an_explanation_and_keeps_its_best_model(quic
 
     monkeypatch.setattr(module.Trainer, "_train_step", break_later)
     config = quick()
-    with pytest.raises(TrainingDiverged, match=r"diverged in epoch 2 .*: the loss became nan\. The best model so far \(epoch 1\)"):
+    words = r"diverged in epoch 2 .*: the loss became nan\. The best model so far \(epoch 1\)"
+    with pytest.raises(TrainingDiverged, match=words):
         train(config, console=console)
     assert all(parameter.isfinite().all() for parameter in load_potential(config.out).parameters())
 
