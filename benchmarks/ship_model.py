@@ -57,7 +57,7 @@ def main(run: Path, name: str) -> None:
         raise click.ClickException(f"{run} has no summary.json: it is not a finished run")
     summary = json.loads(file.read_text())
     cost = {key: summary[key] for key in ("epochs", "steps", "wall_time_s", "frames_per_second", "device")}
-    extra = read_document(run / "model")["extra"] | cost
+    extra = read_document(run / "model")["extra"] | cost | {"errors": summary["errors"]}
     folder = save_potential(load_potential(run), MODELS / name, extra=extra)
     (folder / "README.md").write_text(card(name, summary, (run / "config.yaml").read_text()))
     size = sum(path.stat().st_size for path in folder.iterdir())

@@ -124,7 +124,8 @@ def _print_summary(simulation: Simulation, trajectory: Path, steps_done: int, se
     rate = steps_done / max(seconds, 1e-9)
     click.echo(f"{'simulated':<14}{energies.time[-1]:g} fs in {simulation.num_steps} steps of {settings.timestep:g} fs "
                f"({settings.ensemble}, seed {settings.seed})")
-    click.echo(f"{'speed':<14}{rate:.1f} steps/s, {rate * settings.timestep * 0.0864:.3g} ns/day")
+    if steps_done:
+        click.echo(f"{'speed':<14}{rate:.1f} steps/s, {rate * settings.timestep * 0.0864:.3g} ns/day")
     mean, last = energies.temperature.mean(), energies.temperature[-1]
     click.echo(f"{'temperature':<14}{mean:.1f} K on average, {last:.1f} K at the end")
     if settings.ensemble == "nve":

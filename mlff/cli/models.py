@@ -31,12 +31,12 @@ def command(as_json: bool) -> None:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
-    headings = ("name", "model", "features", "states", "cutoff (Å)", "elements", "trained on", "errors (test MAE)")
+    headings = ("name", "model", "features", "states", "cutoff (Å)", "elements", "trained on", "MAE (meV / meV/Å)")
     for heading in headings:
         table.add_column(heading, overflow="fold")
     for row in rows:
         table.add_row(row["name"], row["model"], str(row["num_features"]), str(row["num_states"]), f"{row['cutoff']:g}",
-                      " ".join(row["elements"]), str(row["extra"].get("trained_on", "-")), _errors(row["extra"]))
+                      " ".join(row["elements"]), _trained_on(row["extra"]), _errors(row["extra"]))
     console = Console()
     if not console.is_terminal:
         console.width = 200  # a pipe has no width: do not break names
@@ -59,13 +59,20 @@ def _row(name: str, document: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _trained_on(extra: dict[str, Any]) -> str:
+    """The data, how they were split, and their level of theory, as training writes them into a checkpoint."""
+    parts = [str(extra.get("data", "-"))]
+    if extra.get("split"):
+        parts.append(f"split {extra['split']}")
+    if extra.get("level_of_theory"):
+        parts.append(str(extra["level_of_theory"]))
+    return ", ".join(parts)
+
+
 def _errors(extra: dict[str, Any]) -> str:
-    """Text of ``extra["test_mae"]``: ``{"energy_meV": 12.3, "forces_meV_per_A": 40.1}``, or a text as it is."""
-    errors = extra.get("test_mae")
-    if not errors:
-        return "-"
-    if not isinstance(errors, dict):
-        return str(errors)
-    return ", ".join(f"{name.replace('_meV_per_A', '')} {value:.1f} meV/Å" if name.endswith("_meV_per_A")
-                     else f"{name.replace('_meV', '')} {value:.1f} meV" if name.endswith("_meV")
-                     else f"{name} {value:g}" for name, value in errors.items())
+    """Mean absolute errors of energy (meV) and forces (meV/Å): on the test part, else those of validation."""
+    for part, errors, prefix in (("test", extra.get("errors", {}).get("test"), ""), ("val", extra.get("validation"), "val_")):
+        if errors:
+            values = (errors.get(f"{prefix}{name}") for name in ("energy_mae_meV", "forces_mae_meV_per_A"))
+            return " / ".join("-" if value is None else f"{value:.1f}" for value in values) + f" ({part})"
+    return "-"

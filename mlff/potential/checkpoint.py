@@ -43,7 +43,7 @@ def save_potential(
 ) -> Path:
     """Write a potential to a folder, or to one file where `path` ends in ``.safetensors``; return the path.
 
-    `extra` is kept in the document for people and tables: JSON values such as ``{"trained_on": ..., "test_mae": ...}``.
+    `extra` is kept in the document for people and tables: JSON values such as the data, the split and the errors.
     Files are written aside and renamed, so that a kill leaves the old checkpoint or the new one.
     """
     path = Path(path)

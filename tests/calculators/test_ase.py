@@ -304,5 +304,5 @@ def test_results_do_not_depend_on_the_skin(potential, skin):
 def test_parameters_say_what_the_calculator_is(potential, tmp_path):
     save_potential(potential, tmp_path / "m")
     calculator = MLFFCalculator(str(tmp_path / "m"), state=1)
-    assert calculator.todict() == {"model": str(tmp_path / "m"), "state": 1, "dtype": "float32", "skin": 0.5,
+    assert calculator.todict() == {"model": str(tmp_path / "m"), "state": 1, "dtype": "float32", "skin": 1.0,
                                    "compile": False}  # fmt: skip

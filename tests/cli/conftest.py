@@ -23,7 +23,8 @@ def workplace(tmp_path, monkeypatch) -> Path:
         torch.manual_seed(3)
         model = model_config("painn", num_features=8, num_layers=1, cutoff=4.0)
         potential = Potential.build(model, species=(1, 6, 8), scale=0.3, num_states=2)
-    extra = {"trained_on": "nothing", "test_mae": {"energy_meV": 12.34, "forces_meV_per_A": 45.6}}
+    errors = {"energy_mae_meV": 12.34, "forces_mae_meV_per_A": 45.6}
+    extra = {"data": "azobenzene.h5", "split": "time", "errors": {"test": errors}}
     save_potential(potential, tmp_path / "model", extra=extra)
     write(tmp_path / "ethanol.xyz", molecule("CH3CH2OH"))
     monkeypatch.chdir(tmp_path)

@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from mlff.cli.models import _errors
 from mlff.potential import pretrained
 
 
@@ -19,13 +20,13 @@ def shipped(workplace, monkeypatch):
 def test_the_table_says_what_each_model_is(shipped, mlff):
     result = mlff("models")
     assert result.exit_code == 0
-    for word in ("azobenzene-painn", "painn", "H C O", "nothing", "energy 12.3 meV", "forces 45.6 meV/Å"):
+    for word in ("azobenzene-painn", "painn", "H C O", "azobenzene.h5, split time", "12.3 / 45.6 (test)"):
         assert word in result.stdout
 
 
 def test_json(shipped, mlff):
     (row,) = json.loads(mlff("models", "--json").stdout)
-    assert row["name"] == "azobenzene-painn" and row["num_states"] == 2 and row["extra"]["trained_on"] == "nothing"
+    assert row["name"] == "azobenzene-painn" and row["num_states"] == 2 and row["extra"]["split"] == "time"
 
 
 def test_a_listed_name_works_as_a_model(shipped, mlff):
@@ -45,3 +46,15 @@ def test_a_damaged_model_is_named(shipped, mlff):
     file.write_bytes(file.read_bytes()[:100])
     result = mlff("models")
     assert result.exit_code == 2 and "truncated" in result.stderr and "azobenzene-painn" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("extra", "text"),
+    [
+        ({}, "-"),
+        ({"validation": {"val_energy_mae_meV": 1.25, "val_forces_mae_meV_per_A": None}}, "1.2 / - (val)"),
+        ({"errors": {"val": {}}, "validation": None}, "-"),
+    ],
+)
+def test_errors_are_shown_as_far_as_they_are_known(extra, text):
+    assert _errors(extra) == text
