@@ -20,11 +20,25 @@ HalfList = tuple[NDArray[np.int64], NDArray[np.int64]]
 class Structures(Protocol):
     """The arrays of a batch of structures, atoms concatenated (``mlff.data`` makes them)."""
 
-    atomic_numbers: NDArray[np.int64]
-    positions: NDArray[np.float64]
-    num_atoms: NDArray[np.int64]
-    cell: NDArray[np.float64] | None
-    pbc: NDArray[np.bool_] | None
+    @property
+    def atomic_numbers(self) -> np.ndarray:
+        """``[N]``."""
+
+    @property
+    def positions(self) -> np.ndarray:
+        """Å, ``[N, 3]``."""
+
+    @property
+    def num_atoms(self) -> np.ndarray:
+        """``[B]``."""
+
+    @property
+    def cell(self) -> np.ndarray | None:
+        """Å, ``[B, 3, 3]``; None where no structure has one."""
+
+    @property
+    def pbc(self) -> np.ndarray:
+        """``[B, 3]``."""
 
 
 def build_graph(
@@ -129,7 +143,7 @@ def batch_graph(
                 structures.atomic_numbers[atoms],
                 cutoff,
                 cell=None if structures.cell is None else structures.cell[index],
-                pbc=None if structures.pbc is None or structures.cell is None else structures.pbc[index],
+                pbc=None if structures.cell is None else structures.pbc[index],
                 backend=backend,
                 neighbors=None if neighbors is None else neighbors[index],
                 dtype=dtype,

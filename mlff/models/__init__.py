@@ -45,7 +45,7 @@ def build_model(config: ModelConfig) -> Model:
     """A model with fresh weights, drawn from torch's global generator."""
     for config_class, model_class in MODELS.values():
         if type(config) is config_class:
-            return model_class(config)  # type: ignore[call-arg]
+            return model_class(config)
     raise ValueError(f"{type(config).__name__} is not the config of a registered model; see mlff.models.MODELS")
 
 

@@ -21,6 +21,8 @@ from .model import MAX_ATOMIC_NUMBER, Features, Model, ModelConfig, Symmetry
 
 PARTS = (1, 3, 5)
 """Components of I, A and S."""
+Radial = tuple[Tensor, Tensor]
+"""Radial basis ``[P, K]`` and envelope ``[P]`` of distances."""
 
 
 class TensorNetConfig(ModelConfig):
@@ -81,21 +83,16 @@ class Interaction(nn.Module):
         self.mix_before = nn.ModuleList(nn.Linear(num_features, num_features, bias=False) for _ in PARTS)
         self.mix_after = nn.ModuleList(nn.Linear(num_features, num_features, bias=False) for _ in PARTS)
 
-    def filter(self, radial: Tensor, envelope: Tensor) -> Tensor:
-        """Factors of the three parts, ``[P, 3, F]``, of pairs with this radial basis and envelope."""
-        filters = self.filters(radial) * envelope.unsqueeze(1)
-        return filters.unflatten(1, (-1, 3)).transpose(1, 2)
-
-    def forward(self, x: Tensor, edge_index: Tensor, filters: Tensor, self_filter: Tensor | None) -> Tensor:
-        """X ``[N, 9, F]``, factors of the pairs ``[P, 3, F]`` and of an atom's own matrix ``[1, 3, F]``; the new X."""
+    def forward(self, x: Tensor, edge_index: Tensor, pairs: Radial, itself: Radial | None) -> Tensor:
+        """X ``[N, 9, F]`` and the radial parts of the pairs and of an atom's distance to itself; the new X."""
         centre, neighbor = edge_index
         num_atoms, _, num_features = x.shape
         x = x / (_squared_norm(x) + 1).unsqueeze(1)
         y = _mix(self.mix_before, x)
-        messages = y.index_select(0, neighbor).view(2, -1, 9, num_features) * _spread(filters)
+        messages = y.index_select(0, neighbor).view(2, -1, 9, num_features) * self._filter(*pairs)
         message = scatter_sum(messages.view(-1, 9, num_features), centre, num_atoms)
-        if self_filter is not None:
-            message = message + y * _spread(self_filter)
+        if itself is not None:
+            message = message + y * self._filter(*itself)
         message, matrix = _to_matrix(message), _to_matrix(y)
         product = _product(matrix, message)
         product = product + (_product(message, matrix) if self.group == "O(3)" else product)
@@ -103,6 +100,11 @@ class Interaction(nn.Module):
         dx = _mix(self.mix_after, dx / (_squared_norm(dx) + 1).unsqueeze(1))
         dx_matrix = _to_matrix(dx)
         return x + dx + _from_matrix(_product(dx_matrix, dx_matrix))
+
+    def _filter(self, radial: Tensor, envelope: Tensor) -> Tensor:
+        """Factors of the nine components, ``[P, 9, F]``."""
+        filters = self.filters(radial) * envelope.unsqueeze(1)
+        return _spread(filters.unflatten(1, (-1, 3)).transpose(1, 2))
 
 
 class TensorNet(Model):
@@ -148,8 +150,7 @@ class TensorNet(Model):
             dyads = torch.cat((dyads, _dyads(directions.new_zeros(1, 3)).expand(graph.num_atoms, -1)))
         x = self.embedding(graph.atomic_numbers, index, edge_radial, edge_envelope, dyads)
         for layer in self.interactions:
-            self_filter = layer.filter(self_radial, self_envelope) if self.config.self_loops else None
-            x = layer(x, edge_index, layer.filter(radial, envelope), self_filter)
+            x = layer(x, edge_index, (radial, envelope), (self_radial, self_envelope) if self.config.self_loops else None)
         norms = torch.cat([part.square().sum(1) for part in x.split(PARTS, dim=1)], dim=1)
         return Features(scalar=self.readout(self.norm(norms)))
 
@@ -188,7 +189,7 @@ def _from_matrix(matrix: Tensor) -> Tensor:
 
 def _product(a: Tensor, b: Tensor) -> Tensor:
     """Matrix product of every feature's matrices: ``[N, 3, 3, F]``."""
-    return sum(a[:, :, k, None] * b[:, None, k] for k in range(3))
+    return a[:, :, 0, None] * b[:, None, 0] + a[:, :, 1, None] * b[:, None, 1] + a[:, :, 2, None] * b[:, None, 2]
 
 
 def _squared_norm(x: Tensor) -> Tensor:

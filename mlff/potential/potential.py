@@ -115,7 +115,7 @@ class Potential(nn.Module):
     @property
     def dtype(self) -> torch.dtype:
         """Dtype of the weights."""
-        return self.head.network[0].weight.dtype
+        return next(self.parameters()).dtype
 
     def forward(
         self, graph: Graph, *, forces: bool = True, stress: bool = False, states: Sequence[int] | None = None
