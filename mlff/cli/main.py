@@ -98,6 +98,16 @@ def one_line(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
+def let_idle_threads_sleep() -> None:
+    """Make OpenMP threads that wait for others sleep after microseconds instead of milliseconds.
+
+    Must come before torch is imported. Where another program wants the same cores, threads that spin keep those from
+    running that they wait for: PaiNN's training on two busy cores went from 1.4 to above 20 frames/s with this.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+
+
 @contextmanager
 def plain_warnings() -> Iterator[None]:
     """Show warnings as one line without the place in the source, while a command runs."""
@@ -127,6 +137,7 @@ def main() -> None:
     `mlff COMMAND --help` tells about one command. MODEL is a run folder, a checkpoint, or a name that `mlff models`
     lists. MLFF_DEBUG=1 in the environment shows the traceback of an error.
     """
+    let_idle_threads_sleep()
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The command group: help without heavy imports, errors as one sentence and exit code 2."""
 
+import os
 import subprocess
 import sys
 
@@ -120,3 +121,17 @@ def test_every_command_has_help_without_importing_torch(name):
 def test_python_dash_m_is_the_command():
     result = subprocess.run([sys.executable, "-m", "mlff", "--version"], capture_output=True, text=True, timeout=60)
     assert result.stdout.startswith("mlff ")
+
+
+def test_waiting_threads_sleep_unless_the_user_says_otherwise(monkeypatch):
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    monkeypatch.setenv("GOMP_SPINCOUNT", "7")
+    module.let_idle_threads_sleep()
+    assert os.environ["GOMP_SPINCOUNT"] == "7"
+    monkeypatch.delenv("GOMP_SPINCOUNT")
+    module.let_idle_threads_sleep()
+    assert os.environ["GOMP_SPINCOUNT"] == "1000"
+    monkeypatch.delenv("GOMP_SPINCOUNT")
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    module.let_idle_threads_sleep()
+    assert "GOMP_SPINCOUNT" not in os.environ
