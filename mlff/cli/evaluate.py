@@ -48,7 +48,7 @@ def command(
     from mlff.potential.checkpoint import load_potential, read_document
     from mlff.potential.pretrained import resolve
     from mlff.train.finish import error_table
-    from mlff.train.metrics import errors_by_torsion, evaluate
+    from mlff.train.metrics import check_torsion, errors_by_torsion, evaluate
     from mlff.train.prepare import open_dataset
     from mlff.train.progress import counting_bar
 
@@ -62,6 +62,8 @@ def command(
     dataset = open_dataset(data)
     columns = chosen_states(states, extra, potential.num_states)
     indices, name = chosen_frames(dataset, split_name, part)
+    if atoms is not None:
+        check_torsion(atoms, min(dataset.systems[k].num_atoms for k in set(dataset.locate(indices)[0].tolist())))
     with counting_bar(f"{len(indices)} frames", len(indices)) as progress:
         metrics = evaluate(potential, dataset, indices, batch_size, states=columns, progress=progress)
     labels = extra.get("state_labels") or [f"state {state}" for state in columns]

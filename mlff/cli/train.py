@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -36,7 +37,7 @@ def command(config: str | None, overrides: tuple[str, ...], resume: str | None, 
     from mlff.train.run_folder import resume_config
     from mlff.train.trainer import train
 
-    if config is not None and "=" in config:
+    if config is not None and "=" in config and not Path(config).is_file():
         overrides, config = (config, *overrides), None
     changes = [*overrides, *named_overrides(options)]
     keys = [change.partition("=")[0].strip() for change in changes]

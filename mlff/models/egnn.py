@@ -79,7 +79,7 @@ class EGNNLayer(nn.Module):
         """
         centre, neighbor = edge_index
         num_atoms, num_features = h.shape
-        i, j = edge_index[:, : len(r_ij)]
+        i, j = edge_index[:, : r_ij.shape[0]]
         r_ij = r_ij + moved.index_select(0, j) - moved.index_select(0, i)
         squared = r_ij.square().sum(1, keepdim=True)
 
@@ -134,7 +134,7 @@ class EGNN(Model):
         distances = r_ij.norm(dim=1)
         weights = torch.ones_like(distances) if self.envelope is None else self.envelope(distances)
         weights = torch.cat((weights, weights)).unsqueeze(1)
-        attributes = distances.new_zeros(len(distances), 0) if self.radial is None else self.radial(distances)
+        attributes = distances.new_zeros(distances.shape[0], 0) if self.radial is None else self.radial(distances)
         h = self.embedding(graph.atomic_numbers)
         moved = r_ij.new_zeros(graph.num_atoms, 3)
         for layer in self.layers:

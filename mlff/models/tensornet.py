@@ -61,7 +61,7 @@ class Embedding(nn.Module):
         z_ij = (z @ centre_weight.T + self.element_pair.bias).index_select(0, centre)
         z_ij = (z_ij + (z @ neighbor_weight.T).index_select(0, neighbor)) * envelope.unsqueeze(1)
         factors = self.radial(radial).unflatten(1, (3, -1)) * z_ij.unsqueeze(1)
-        x = scatter_sum(_spread(factors) * dyads.unsqueeze(2), centre, len(numbers))
+        x = scatter_sum(_spread(factors) * dyads.unsqueeze(2), centre, numbers.shape[0])
         scale = self.scale(self.norm(_squared_norm(x))).unflatten(1, (-1, 3)).transpose(1, 2)
         return _mix(self.mix, x) * _spread(scale)
 
@@ -179,12 +179,12 @@ def _dyads(v: Tensor) -> Tensor:
 def _to_matrix(components: Tensor) -> Tensor:
     """``[N, 9, F]`` to ``[N, 3, 3, F]``."""
     basis = _basis(components.dtype, components.device)
-    return torch.matmul(basis.T, components).view(len(components), 3, 3, -1)
+    return torch.matmul(basis.T, components).view(components.shape[0], 3, 3, -1)
 
 
 def _from_matrix(matrix: Tensor) -> Tensor:
     """``[N, 3, 3, F]`` to ``[N, 9, F]``."""
-    return torch.matmul(_basis(matrix.dtype, matrix.device), matrix.reshape(len(matrix), 9, -1))
+    return torch.matmul(_basis(matrix.dtype, matrix.device), matrix.reshape(matrix.shape[0], 9, -1))
 
 
 def _product(a: Tensor, b: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ first step pays for it with minutes of compilation, so this is for runs that are
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable
 from dataclasses import fields
@@ -25,6 +26,13 @@ from mlff.train.loss import Targets, loss_terms, weighted_loss
 TOLERANCE = 1e-3
 """Largest relative difference to the eager gradient at which the compiled one is believed, in its first use."""
 GRAPH_TENSORS = ("positions", "atomic_numbers", "batch", "pairs", "pair_shifts", "cell", "pbc")
+VARYING = {
+    "positions": (0, 20011), "atomic_numbers": (0, 20011), "batch": (0, 20011), "forces": (0, 20011),
+    "pairs": (1, 40009), "pair_shifts": (0, 40009),
+    "cell": (0, 10007), "pbc": (0, 10007), "energy": (0, 10007), "stress": (0, 10007), "num_atoms": (0, 10007),
+}  # fmt: skip
+"""The dimension of each tensor that differs from batch to batch, and its size while tracing: primes that no weight has.
+With a batch's own sizes 24 pairs would be taken for the 24 rows of a weight, and the next batch would not fit."""
 Step = Callable[..., list[Tensor]]
 
 
@@ -56,7 +64,8 @@ class CompiledGradient:
         parameters = [parameter.detach() for parameter in self.potential.parameters()]
         if kind not in self._steps:
             function = self._function(tuple(tensors), tuple(targets.values), graph.cutoff, forces, stress)
-            self._steps[kind] = self._compile(function, parameters, inputs, graph)
+            names = [*tensors, *targets.values, *targets.valid, "num_atoms", "counts"]
+            self._steps[kind] = self._compile(function, parameters, inputs, names)
         step = self._steps[kind]
         if step is None:
             return None
@@ -83,13 +92,16 @@ class CompiledGradient:
 
         return step
 
-    def _compile(self, function: Step, parameters: list[Tensor], inputs: list[Tensor], graph: Graph) -> Step | None:
+    def _compile(self, function: Step, parameters: list[Tensor], inputs: list[Tensor], names: list[str]) -> Step | None:
         try:
-            traced = make_fx(function, tracing_mode="symbolic", _allow_non_fake_inputs=True)(parameters, inputs)
-            for tensor in inputs:
-                for dimension, size in enumerate(tensor.shape):
-                    if size in (graph.num_graphs, graph.num_atoms, graph.num_pairs):
-                        torch._dynamo.maybe_mark_dynamic(tensor, dimension)
+            traced = make_fx(function, tracing_mode="symbolic", _allow_non_fake_inputs=True)(
+                parameters, [_stand_in(name, tensor) for name, tensor in zip(names, inputs)]
+            )
+            if fixed := _fixed_sizes(traced.code):
+                raise RuntimeError(f"the model turned a size of the batch into a constant (`len` does): {fixed}")
+            for name, tensor in zip(names, inputs):
+                if name in VARYING:
+                    torch._dynamo.maybe_mark_dynamic(tensor, VARYING[name][0])
             with torch.no_grad():
                 compiled = torch.compile(traced, fullgraph=True)
                 found = compiled(parameters, inputs)
@@ -105,6 +117,21 @@ class CompiledGradient:
             _warn(f"its gradients differ from eager torch's by {difference:.1e}")
             return None
         return compiled
+
+
+def _stand_in(name: str, tensor: Tensor) -> Tensor:
+    """A tensor like this one with the size that batches are traced with; nothing but its shape and dtype is looked at."""
+    shape = list(tensor.shape)
+    if name in VARYING:
+        dimension, size = VARYING[name]
+        shape[dimension] = size
+    return tensor.new_zeros(shape)
+
+
+def _fixed_sizes(code: str) -> list[int]:
+    """Sizes of the stand-ins, or multiples of them, that stand in traced code as numbers."""
+    primes = {size for _, size in VARYING.values()}
+    return sorted({int(text) for text in re.findall(r"\b\d{5,9}\b", code) if any(int(text) % prime == 0 for prime in primes)})
 
 
 def _warn(reason: str) -> None:

@@ -198,6 +198,12 @@ def torsion_degrees(positions: np.ndarray) -> np.ndarray:
     return np.degrees(np.arctan2(length * (first * n2).sum(1), (n1 * n2).sum(1)))
 
 
+def check_torsion(atoms: Sequence[int], num_atoms: int) -> None:
+    """Raise a ValueError unless these are four different atoms of a structure of `num_atoms`."""
+    if len(atoms) != 4 or len(set(atoms)) != 4 or min(atoms) < 0 or max(atoms) >= num_atoms:
+        raise ValueError(f"a torsion needs four different atoms, counted from 0 to {num_atoms - 1}; got {list(atoms)}")
+
+
 def errors_by_torsion(
     metrics: Metrics, dataset: HDF5Dataset | HDF5View, atoms: Sequence[int], edges: Sequence[float] = tuple(range(0, 181, 30))
 ) -> list[dict[str, Any]]:
@@ -207,8 +213,7 @@ def errors_by_torsion(
     `Metrics.table`; bins without frames have ``num_frames`` 0 and no errors.
     """
     num_atoms = metrics.predictions["num_atoms"]
-    if len(atoms) != 4 or len(set(atoms)) != 4 or min(atoms) < 0 or max(atoms) >= num_atoms.min():
-        raise ValueError(f"a torsion needs four different atoms, counted from 0 to {num_atoms.min() - 1}; got {list(atoms)}")
+    check_torsion(atoms, int(num_atoms.min()))
     angles = np.empty(len(num_atoms))
     for first in range(0, len(angles), 1000):
         batch = dataset.batch(metrics.predictions["indices"][first : first + 1000])

@@ -1,0 +1,83 @@
+"""``mlff evaluate`` as it is typed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner, Result
+
+from mlff.cli.main import main
+from mlff.models import model_config
+from mlff.potential.checkpoint import save_potential
+from mlff.potential.potential import Potential
+from tests.cli.test_train import sentence
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        config = model_config("painn", num_features=8, num_layers=1)
+        potential = Potential.build(config, species=(1, 6, 7), atomic_energies={1: -10.0, 6: -60.0, 7: -80.0})
+    return save_potential(potential, tmp_path_factory.mktemp("model") / "model", extra={"states": [0], "state_labels": ["S0"]})
+
+
+def mlff(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def test_the_table_and_the_file_say_the_same(model, tmp_path):
+    result = mlff("evaluate", model, "azobenzene", "--json", tmp_path / "e.json", "--predictions", tmp_path / "p.npz")
+    assert result.exit_code == 0, result.output
+    report = json.loads((tmp_path / "e.json").read_text())
+    errors = report["errors"]
+    assert report["split_name"] == "time" and report["split"] == "test" and errors["num_frames"] == 319
+    for key in ("energy_mae_meV", "forces_mae_meV_per_A", "forces_rmse_meV_per_A"):
+        assert f"{errors[key]:.2f}" in result.output
+    arrays = np.load(tmp_path / "p.npz")
+    assert errors["forces_mae_meV_per_A"] == pytest.approx(1000 * np.abs(arrays["forces"] - arrays["forces_ref"]).mean())
+
+
+def test_errors_are_binned_by_torsion_and_plotted(model, tmp_path):
+    result = mlff(
+        "evaluate", model, "azobenzene", "--split-name", "trajectory", "--split", "val", "--bins", "torsion:5,6,7,8",
+        "--plot", tmp_path / "parity.png", "--json", tmp_path / "e.json",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    report = json.loads((tmp_path / "e.json").read_text())
+    bins = report["torsion"]["bins"]
+    assert sum(row["num_frames"] for row in bins) == report["errors"]["num_frames"]
+    assert "150-180" in result.output
+    for name in ("parity.png", "parity_forces.png"):
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_all_frames_can_be_evaluated(model, tmp_path):
+    result = mlff("evaluate", model, "azobenzene", "--split", "all", "--json", tmp_path / "e.json", "--batch-size", 100)
+    assert result.exit_code == 0, result.output
+    assert json.loads((tmp_path / "e.json").read_text())["errors"]["num_frames"] == 2194
+
+
+WRONG = [
+    (("no-such-model", "azobenzene"), "no-such-model"),
+    (("MODEL", "missing.h5"), "there is no data file `missing.h5`"),
+    (("MODEL", "azobenzene", "--split-name", "weekly"), "has no split 'weekly'"),
+    (("MODEL", "azobenzene", "--split", "validation"), "'validation' is not one of"),
+    (("MODEL", "azobenzene", "--split", "all", "--split-name", "time"), "leave one out"),
+    (("MODEL", "azobenzene", "--bins", "angle:1,2,3"), "write torsion:I,J,K,L"),
+    (("MODEL", "azobenzene", "--bins", "torsion:1,2,3,99"), "four different atoms, counted from 0 to 23"),
+    (("MODEL", "azobenzene", "--json", "no/folder/e.json"), "`no/folder/e.json` cannot be written"),
+    (("MODEL", "azobenzene", "--states", "3"), "state 3 was asked for"),
+    (("MODEL", "azobenzene", "--states", "x"), "--states is 'x'"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "words"), WRONG)
+def test_what_is_typed_wrong_ends_in_one_sentence(model, tmp_path, monkeypatch, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    assert words in sentence(mlff("evaluate", *(str(model) if each == "MODEL" else each for each in arguments)))
+    assert list(tmp_path.iterdir()) == []
