@@ -95,7 +95,8 @@ def main(model: str, starts: int, fmax: float, json_file: Path | None) -> None:
         result["isomers"][isomer] = {"reference_eV": reference[isomer], "starts": rows}
     model_gap, true_gap = (1000 * (e["cis"] - e["trans"]) for e in (lowest, reference))
     result |= {"cis_minus_trans_meV": model_gap, "reference_cis_minus_trans_meV": true_gap}
-    click.echo(f"E(cis) - E(trans): {model_gap:.1f} meV, GFN2-xTB {true_gap:.1f} meV, difference {model_gap - true_gap:+.1f} meV")
+    difference = model_gap - true_gap
+    click.echo(f"E(cis) - E(trans): {model_gap:.1f} meV, GFN2-xTB {true_gap:.1f} meV, difference {difference:+.1f} meV")
     if json_file is not None:
         json_file.write_text(json.dumps(result, indent=2) + "\n")
 

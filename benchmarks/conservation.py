@@ -52,7 +52,8 @@ def main(
         }
         rows.append(row)
         click.echo(
-            f"{timestep:11g}   {length:7g}   {row['temperature_K']:6.0f}   {energies.drift:17.4f}   {energies.fluctuation:12.4f}"
+            f"{timestep:11g}   {length:7g}   {row['temperature_K']:6.0f}   {energies.drift:17.4f}   "
+            f"{energies.fluctuation:12.4f}"
         )
         if plot is not None:
             plot.mkdir(parents=True, exist_ok=True)

@@ -91,7 +91,8 @@ class Potential(nn.Module):
             zbl: whether to add the ZBL prior.
         """
         species = tuple(sorted({int(z) for z in species}))
-        energies = {z: 0.0 for z in species} if atomic_energies is None else {int(z): float(e) for z, e in atomic_energies.items()}
+        given = dict.fromkeys(species, 0.0) if atomic_energies is None else atomic_energies
+        energies = {int(z): float(energy) for z, energy in given.items()}
         return cls(
             PotentialConfig(
                 model=model, num_states=num_states, species=species, atomic_energies=energies, scale=scale, zbl=zbl

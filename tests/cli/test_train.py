@@ -13,7 +13,10 @@ from mlff.potential.checkpoint import load_potential
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*cannot determine the reference energies")
 
-SMALL = ("data.num_train=12", "data.num_val=4", "data.num_test=4", "model.num_features=8", "model.num_layers=1", "num_threads=1")
+SMALL = (
+    "data.num_train=12", "data.num_val=4", "data.num_test=4", "model.num_features=8", "model.num_layers=1",
+    "num_threads=1",
+)  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
