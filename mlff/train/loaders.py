@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -52,7 +53,7 @@ class BatchLoader:
         """The graph and the reference values of these frames."""
         batch = self.dataset.batch(np.asarray(indices))
         graph = batch_graph(batch, self.cutoff, neighbors=self._neighbors(indices, batch), device=self.device)
-        return graph, targets_of(batch, self.states, self.device, self.dtype)
+        return _with_volume(graph), targets_of(batch, self.states, self.device, self.dtype)
 
     def _neighbors(self, indices: np.ndarray, batch: Batch) -> list[HalfList]:
         lists = []
@@ -77,6 +78,15 @@ class BatchLoader:
         return lists
 
 
+def _with_volume(graph: Graph) -> Graph:
+    """The graph with a unit cell for each molecule among crystals, so that its stress, which nothing reads, is a number."""
+    if graph.cell is None:
+        return graph
+    flat = torch.linalg.det(graph.cell) == 0
+    unit = torch.eye(3, dtype=graph.cell.dtype, device=graph.cell.device)
+    return replace(graph, cell=torch.where(flat[:, None, None], unit, graph.cell))
+
+
 def targets_of(
     batch: Batch, states: Sequence[int] | None, device: torch.device | str, dtype: torch.dtype
 ) -> Targets:
@@ -95,5 +105,5 @@ def targets_of(
     if batch.forces is not None:
         add("forces", batch.forces[:, columns], batch.forces_valid[batch.batch][:, columns, None], dtype)
     if batch.stress is not None:
-        add("stress", batch.stress[:, columns], batch.stress_valid[:, None, None], dtype)
+        add("stress", batch.stress[:, columns], (batch.stress_valid & batch.pbc.any(1))[:, None, None], dtype)
     return Targets(values, valid, torch.as_tensor(batch.num_atoms, dtype=torch.float64).to(device))

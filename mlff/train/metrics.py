@@ -126,15 +126,17 @@ def evaluate(
             raise ValueError(f"the data hold the elements Z = {unknown}, which the potential was not trained on (it knows "
                              f"Z = {sorted(known)})")
         result = potential(graph, forces=True, stress=wants_stress(graph, targets))
-        for name, shape in (("energy", (graph.num_graphs,)), ("forces", (graph.num_atoms,)), ("stress", (graph.num_graphs,))):
-            if name not in result and not has_stress:
-                continue
-            predicted = result[name].detach().cpu().numpy() if name in result else np.full((*shape, len(columns), 6), np.nan)
-            reference = np.full(predicted.shape, np.nan, dtype=predicted.dtype)
-            if name in result and name in targets.values:
+        predicted = {name: result[name].cpu().numpy() for name in ("energy", "forces", "stress") if name in result}
+        if "stress" in predicted and graph.pbc is not None:
+            predicted["stress"][~graph.pbc.any(1).cpu().numpy()] = np.nan
+        elif has_stress:
+            predicted["stress"] = np.full((graph.num_graphs, len(columns), 6), np.nan, dtype=np.float32)
+        for name, values in predicted.items():
+            reference = np.full_like(values, np.nan)
+            if name in targets.values:
                 mask = targets.valid[name].cpu().numpy()
                 reference[mask] = targets.values[name].cpu().numpy()[mask]
-            parts.setdefault(name, []).append(predicted)
+            parts.setdefault(name, []).append(values)
             parts.setdefault(f"{name}_ref", []).append(reference)
         parts.setdefault("num_atoms", []).append(targets.num_atoms.cpu().numpy().astype(np.int64))
         if progress is not None:
@@ -144,8 +146,8 @@ def evaluate(
 
 
 def wants_stress(graph: Graph, targets: Targets) -> bool:
-    """Whether the stress of a batch has a reference and is defined: all of its structures are periodic on all axes."""
-    return "stress" in targets.values and graph.pbc is not None and bool(graph.pbc.all())
+    """Whether the stress of some structure in a batch has a reference."""
+    return "stress" in targets.values and graph.cell is not None
 
 
 def systems_of(dataset: HDF5Dataset | HDF5View) -> tuple[System, ...]:

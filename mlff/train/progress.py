@@ -106,7 +106,10 @@ class LiveDisplay(Display):
         table.add_column("")
         for row, best in self._rows[-SHOWN_EPOCHS:]:
             table.add_row(*cells(row), "best" if best else "", style="bold" if best else "")
-        self._live.update(Group(table, self._bar, self._status))
+        below = Table.grid()
+        below.add_row(self._bar)
+        below.add_row(self._status)
+        self._live.update(Group(table, below))
 
 
 def make_display(console: Console | None = None, *, silent: bool = False) -> Display:

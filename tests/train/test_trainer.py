@@ -13,7 +13,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from mlff.data import HDF5Dataset
+from mlff.data import HDF5Dataset, HDF5Writer
 from mlff.potential.checkpoint import load_potential
 from mlff.train.config import TrainConfig
 from mlff.train.divergence import DivergenceWatch, TrainingDiverged
@@ -118,6 +118,30 @@ def test_one_state_of_several_can_be_learned(quick, console, two_states):
     assert potential.num_states == 1
     energies = evaluate(potential, HDF5Dataset(two_states), np.arange(1, 30, 3), states=[1]).predictions["energy"]
     assert abs(energies.mean() + 96) < 3
+
+
+def test_stress_is_learned_where_it_has_a_reference(quick, console, tmp_path):
+    rng = np.random.default_rng(0)
+    positions = np.array([[0.0, 0.0, 0.0], [1.8, 1.8, 1.8]]) + 0.1 * rng.normal(size=(20, 2, 3))
+    common = {"energy": rng.normal(size=(20, 1)), "energy_valid": np.ones((20, 1), bool),
+              "forces": rng.normal(size=(20, 2, 1, 3)).astype(np.float32), "forces_valid": np.ones((20, 1), bool)}  # fmt: skip
+    with HDF5Writer(tmp_path / "solid.h5") as writer:
+        writer.add_system("CsCl", [55, 17])
+        writer.add_system("molecule", [55, 17])
+        solid = {"cell": np.tile(3.6 * np.eye(3), (20, 1, 1)), "pbc": np.ones((20, 3), bool), "stress_valid": np.ones(20, bool),
+                 "stress": (0.01 + 0.001 * rng.normal(size=(20, 1, 6))).astype(np.float32)}  # fmt: skip
+        writer.add_trajectory("CsCl", {"positions": positions, **common, **solid}, name="a", dt=1.0)
+        writer.add_trajectory("molecule", {"positions": positions, **common}, name="b", dt=1.0)
+        rows = np.arange(20)
+        parts = {"train": rows[:10], "val": rows[10:15], "test": np.r_[rows[15:], rows[:6] + 20]}
+        writer.add_split("given", parts)
+    config = quick(f"data.path={tmp_path / 'solid.h5'}", "loss.stress=100", "epochs=8", "optimizer.learning_rate=0.01", data={})
+    result = train(config, console=console)
+    first, last = rows_of(result.folder)[0], rows_of(result.folder)[-1]
+    assert float(last["val_loss"]) < float(first["val_loss"])
+    test = result.metrics["test"]
+    assert test.error("stress").count == 5 * 6 and test.error("stress").unit == "meV/Å³"
+    assert np.isfinite(test.table()["stress_mae_meV_per_A3"])
 
 
 @pytest.mark.parametrize("precision", ["64-true", "bf16-mixed"])
