@@ -57,7 +57,7 @@ def test_an_unfinished_run_is_not_shipped(run):
 
 def test_the_table_counts_every_frame_of_its_bins_and_gives_each_models_errors(potential, tmp_path):
     dataset = azobenzene()
-    checkpoint = save_potential(potential, tmp_path / "model", extra={"split": "time", "epochs": 7, "wall_time_s": 1800.0})
+    checkpoint = save_potential(potential, tmp_path / "model", extra={"split": "time", "epochs": 7, "wall_time_s": 1800.0, "device": "one GPU"})
     row = azobenzene_table.measure("azobenzene-painn", checkpoint, dataset)
     for part, num_frames in (("val", 625), ("test", 319)):
         assert row.errors[part]["num_frames"] == num_frames
@@ -68,7 +68,7 @@ def test_the_table_counts_every_frame_of_its_bins_and_gives_each_models_errors(p
     text = azobenzene_table.document([row])
     errors = row.errors["test"]
     assert f"| {errors['energy_mae_meV']:.0f} / {errors['forces_mae_meV_per_A']:.0f} |" in text
-    assert "30 min, 7 epochs" in text
+    assert "30 min, 7 epochs, one GPU" in text
 
 
 def test_a_model_of_unknown_training_is_refused(potential, tmp_path):
