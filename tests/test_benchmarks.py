@@ -57,7 +57,8 @@ def test_an_unfinished_run_is_not_shipped(run):
 
 def test_the_table_counts_every_frame_of_its_bins_and_gives_each_models_errors(potential, tmp_path):
     dataset = azobenzene()
-    checkpoint = save_potential(potential, tmp_path / "model", extra={"split": "time", "epochs": 7, "wall_time_s": 1800.0, "device": "one GPU"})
+    extra = {"split": "time", "epochs": 7, "wall_time_s": 1800.0, "device": "one GPU"}
+    checkpoint = save_potential(potential, tmp_path / "model", extra=extra)
     row = azobenzene_table.measure("azobenzene-painn", checkpoint, dataset)
     for part, num_frames in (("val", 625), ("test", 319)):
         assert row.errors[part]["num_frames"] == num_frames
