@@ -2,7 +2,8 @@
 
 Both isomers are optimised from distorted starts (each atom moved by a normal random vector of 0.1 Å a component, the torsion
 CNNC turned by 20 degrees) and compared with the GFN2-xTB minima in examples/structures: RMSD after alignment, and the
-energy of cis above trans. With tblite installed the reference energies are computed anew; else the stored ones are used.
+energy of cis above trans. The valley of trans is so flat along the twist of its rings that GFN2-xTB itself, relaxed from such a
+start to 0.01 eV/Å, stops 0.17 Å from its own minimum; hence the small default of --fmax. With tblite installed the reference energies are computed anew; else the stored ones are used.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ def aligned_rmsd(atoms: Atoms, reference: Atoms) -> float:
 @click.command()
 @click.argument("model")
 @click.option("--starts", default=5, show_default=True, help="Starts for each isomer.")
-@click.option("--fmax", default=0.01, show_default=True, help="eV/Å.")
+@click.option("--fmax", default=2e-4, show_default=True, help="eV/Å.")
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="File for the figures.")
 def main(model: str, starts: int, fmax: float, json_file: Path | None) -> None:
     """Optimise both isomers with MODEL from distorted starts."""
@@ -75,7 +76,7 @@ def main(model: str, starts: int, fmax: float, json_file: Path | None) -> None:
         for seed in range(starts):
             atoms = distorted(minimum, seed)
             atoms.calc = calculator
-            relaxation = run_relaxation(atoms, fmax=fmax, steps=2000)
+            relaxation = run_relaxation(atoms, fmax=fmax, steps=3000)
             final = relaxation.atoms
             rows.append(
                 {
