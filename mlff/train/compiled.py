@@ -109,10 +109,8 @@ class CompiledGradient:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else ""
             _warn(f"it failed with {type(error).__name__}: {reason:.200}")
             return None
-        expected = function(parameters, inputs)
-        difference = max(
-            (float((a - b).norm() / (b.norm() + 1e-12)) for a, b in zip(found[2:], expected[2:]) if b.norm() > 0), default=0.0
-        )
+        expected, found = (torch.cat([g.flatten() for g in result[2:]]) for result in (function(parameters, inputs), found))
+        difference = float((found - expected).norm() / expected.norm().clamp(min=1e-12))
         if not difference < TOLERANCE:
             _warn(f"its gradients differ from eager torch's by {difference:.1e}")
             return None
