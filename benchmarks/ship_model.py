@@ -1,4 +1,4 @@
-"""Put a finished run's model into models/, with its card: python benchmarks/ship_model.py RUN NAME
+"""Put a finished run's model into models/, with its card: python benchmarks/ship_model.py RUN NAME [--into FOLDER]
 
 The checkpoint keeps what it is of (data, split, level of theory) and gets what training cost; the card is README.md in
 the model's folder, written from the run's summary.json and config.yaml.
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import yaml
 
 from mlff import load_potential, save_potential
 from mlff.potential.checkpoint import read_document
@@ -44,21 +45,43 @@ def card(name: str, summary: dict[str, Any], config: str) -> str:
             f"| {part} | {errors['num_frames']:,} | {errors['energy_mae_meV']:.1f} | "
             f"{errors['forces_mae_meV_per_A']:.1f} |"
         )
-    return "\n".join([*lines, "", "Settings of the run:", "", "```yaml", config.strip(), "```", ""])
+    lines += [
+        "",
+        "To train it again, save these settings as settings.yaml beside the data file (docs/formats.md and "
+        "benchmarks/azobenzene_table.py tell how the azobenzene file is made) and run `mlff train settings.yaml`:",
+        "",
+        "```yaml",
+        settings(config),
+        "```",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def settings(config: str) -> str:
+    """The run's configuration without the places of files on the machine that trained it."""
+    values = yaml.safe_load(config)
+    values["data"]["path"] = Path(values["data"]["path"]).name
+    values["out"] = Path(values["out"]).name
+    return yaml.safe_dump(values, sort_keys=False).strip()
 
 
 @click.command()
 @click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.argument("name")
-def main(run: Path, name: str) -> None:
+@click.option("--level-of-theory", help="What the data are of, where their file does not say it.")
+@click.option("--into", default=MODELS, type=click.Path(file_okay=False, path_type=Path), help="Folder; models/ by default.")
+def main(run: Path, name: str, level_of_theory: str | None, into: Path) -> None:
     """Copy the model of a finished RUN to models/NAME."""
     file = run / "summary.json"
     if not file.is_file():
         raise click.ClickException(f"{run} has no summary.json: it is not a finished run")
     summary = json.loads(file.read_text())
+    level = summary["dataset"]["level_of_theory"] = summary["dataset"]["level_of_theory"] or level_of_theory
     cost = {key: summary[key] for key in ("epochs", "steps", "wall_time_s", "frames_per_second", "device")}
-    extra = read_document(run / "model")["extra"] | cost | {"errors": summary["errors"]}
-    folder = save_potential(load_potential(run), MODELS / name, extra=extra)
+    extra = read_document(run / "model")["extra"] | cost
+    extra |= {"level_of_theory": level or "", "errors": summary["errors"]}
+    folder = save_potential(load_potential(run), into / name, extra=extra)
     (folder / "README.md").write_text(card(name, summary, (run / "config.yaml").read_text()))
     size = sum(path.stat().st_size for path in folder.iterdir())
     click.echo(f"{folder}: {size / 1e6:.1f} MB")

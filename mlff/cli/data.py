@@ -47,6 +47,7 @@ def command() -> None:
 )
 @click.option("--energy-key", help="Key of the energy (eV) in the comment lines; found if not given.")
 @click.option("--forces-key", help="Name of the force columns (eV/angstrom); found if not given.")
+@click.option("--level-of-theory", default="", help='What the energies are of, such as "B3LYP/6-31G*"; kept in the file.')
 @click.option("--strict", is_flag=True, help="Write nothing if anything had to be dropped or masked, or looks wrong.")
 @click.option("--overwrite", is_flag=True, help="Replace the output file if it exists.")
 def import_command(
@@ -57,6 +58,7 @@ def import_command(
     every: int,
     energy_key: str | None,
     forces_key: str | None,
+    level_of_theory: str,
     strict: bool,
     overwrite: bool,
 ) -> None:
@@ -75,6 +77,7 @@ def import_command(
         every=every,
         energy_key=energy_key,
         forces_key=forces_key,
+        level_of_theory=level_of_theory,
         strict=strict,
         overwrite=overwrite,
     )

@@ -14,7 +14,6 @@ def azobenzene() -> HDF5Dataset:
 
     Every fourth frame of each part of the split by time: train 0-247.5 fs (1,250), val 250-372.5 fs (625), test 375-500
     fs (319), as the splits "time" and "trajectory" (whole trajectories held out). Energies in eV are absolute, forces
-    in eV/angstrom. Made from the full set by ``mlff data import azo.zip -o azobenzene.h5 --split-name time --every 4``
-    and ``mlff data split``; see docs/formats.md.
+    in eV/angstrom. docs/formats.md has the two commands that made it from the full set.
     """
     return HDF5Dataset(Path(__file__).with_name("azobenzene.h5"))

@@ -25,6 +25,7 @@ def test_the_split_by_trajectory_is_the_documented_one(azobenzene):
 def test_energies_and_forces_are_finite_and_of_the_documented_size(azobenzene):
     batch = azobenzene.batch(slice(None))
     assert azobenzene.systems[0].name == "C12H10N2" and azobenzene.num_states == 1
+    assert azobenzene.systems[0].level_of_theory == "GFN2-xTB"
     assert batch.energy_valid.all() and batch.forces_valid.all() and not batch.pbc.any() and batch.cell is None
     assert -994 < batch.energy.min() and batch.energy.max() < -987  # eV; the minima are at -994.8
     assert abs(np.sqrt((batch.forces.astype(float) ** 2).mean()) - 1.99) < 0.03  # eV/angstrom

@@ -46,6 +46,7 @@ def import_sources(
     every: int = 1,
     energy_key: str | None = None,
     forces_key: str | None = None,
+    level_of_theory: str = "",
     strict: bool = False,
     overwrite: bool = False,
 ) -> ImportReport:
@@ -53,7 +54,8 @@ def import_sources(
 
     Files whose names differ in train, val, test only are one set with a given split, stored as ``split_name``.
     ``every`` keeps every so-many-th frame within each file, so within each given split. ``strict`` refuses a source
-    from which anything was dropped or masked, or that fails a check (mlff.data.checks).
+    from which anything was dropped or masked, or that fails a check (mlff.data.checks). ``level_of_theory`` is what the
+    energies are of, which such files do not say.
     """
     output = Path(output)
     if every < 1:
@@ -77,7 +79,7 @@ def import_sources(
         growing = Path(folder) / "frames.h5"
         with HDF5Writer(growing, durable=False) as writer:
             hashes: dict[str, str] = {}
-            assembler = Assembler(writer, report, hashes)
+            assembler = Assembler(writer, report, hashes, level_of_theory)
             for group, members in groups.items():
                 frames: list[SourceFrame] = []
                 for member in members:

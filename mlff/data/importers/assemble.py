@@ -26,8 +26,9 @@ class SourceFrame:
 class Assembler:
     """Gathers the frames of groups of members and writes them, a trajectory at a time."""
 
-    def __init__(self, writer: HDF5Writer, report: ImportReport, hashes: dict[str, str]) -> None:
+    def __init__(self, writer: HDF5Writer, report: ImportReport, hashes: dict[str, str], level_of_theory: str) -> None:
         self.writer = writer
+        self.level_of_theory = level_of_theory
         self.report = report
         self.hashes = hashes
         self.systems: dict[tuple[bytes, float], str] = {}
@@ -71,7 +72,7 @@ class Assembler:
                 if name not in taken:
                     break
                 name = f"{base}_{k}"
-            self.writer.add_system(name, atomic_numbers, charge=charge)
+            self.writer.add_system(name, atomic_numbers, charge=charge, level_of_theory=self.level_of_theory)
             self.systems[numbers, charge] = name
         return self.systems[numbers, charge]
 
