@@ -13,6 +13,8 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+ALIASES = {"lr": "learning_rate", "num_epochs": "epochs", "max_epochs": "epochs", "output": "out", "rho": "energy"}
+"""What other packages call some of the keys, for the hint that follows a wrong one."""
 EMBEDDED_DATA = "azobenzene"
 """The word that stands for the data set inside the package where a file name is expected."""
 
@@ -280,7 +282,8 @@ def _sentence(error: ValidationError) -> str:
         parent = ".".join(location[:-1])
         known = _keys(TrainConfig)
         siblings = [name for name in known if name.rpartition(".")[0] == parent]
-        guess = difflib.get_close_matches(key, siblings, 1, 0.6) or _by_last_word(location[-1], known)
+        meant = ".".join([*location[:-1], ALIASES.get(location[-1], location[-1])])
+        guess = difflib.get_close_matches(meant, siblings, 1, 0.6) or _by_last_word(location[-1], known)
         hint = f"did you mean `{guess[0]}`?" if guess else f"the keys there are {', '.join(siblings)}"
         return f"there is no key `{key}` in the training configuration: {hint}"
     message = first["msg"].removeprefix("Value error, ").rstrip(".")
@@ -294,8 +297,7 @@ def _by_last_word(word: str, known: list[str]) -> list[str]:
     words: dict[str, str] = {}
     for name in known:
         words.setdefault(name.rpartition(".")[2], name)
-    aliases = {"lr": "learning_rate", "num_epochs": "epochs", "max_epochs": "epochs", "output": "out", "rho": "energy"}
-    return [words[match] for match in difflib.get_close_matches(aliases.get(word, word), list(words), 1, 0.7)]
+    return [words[match] for match in difflib.get_close_matches(ALIASES.get(word, word), list(words), 1, 0.7)]
 
 
 def _keys(section: type[BaseModel], prefix: str = "") -> list[str]:

@@ -124,6 +124,8 @@ def plot_learning_curves(columns: Mapping[str, np.ndarray], path: str | Path, *,
                 axes.axvline(where, color=GREEN, linestyle=":", linewidth=1.5, label="best")
             dress(axes, ylabel=label if side == 0 else "")
             _log_scale(axes)
+            if row == 2 and axes.get_yscale() == "log":  # a cosine ends at zero, which would take all of a log axis
+                axes.set_ylim(bottom=max(axes.get_ylim()[0], 1e-4 * axes.get_ylim()[1]))
             axes.set_xlim(left=0)
             if side == 0 and row < 2 and axes.get_legend_handles_labels()[0]:
                 axes.legend(framealpha=0.9, edgecolor="none", fontsize=10)
