@@ -33,20 +33,21 @@ def run(tmp_path, potential):
     folder = tmp_path / "run"
     save_potential(potential, folder / "model", extra={"data": "azobenzene.h5", "split": "time"})
     (folder / "summary.json").write_text(json.dumps(SUMMARY))
-    (folder / "config.yaml").write_text("epochs: 7\n")
+    (folder / "config.yaml").write_text("data: {path: /somewhere/azobenzene.h5}\nepochs: 7\nout: /somewhere/run\n")
     return folder
 
 
-def test_a_shipped_model_keeps_what_it_is_of_and_what_it_cost(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(ship_model, "MODELS", tmp_path / "models")
-    result = CliRunner().invoke(ship_model.main, [str(run), "azobenzene-painn"])
+def test_a_shipped_model_keeps_what_it_is_of_and_what_it_cost(run, tmp_path):
+    into = tmp_path / "models"
+    result = CliRunner().invoke(ship_model.main, [str(run), "azobenzene-painn", "--into", str(into)])
     assert result.exit_code == 0, result.output
-    folder = tmp_path / "models" / "azobenzene-painn"
+    folder = into / "azobenzene-painn"
     extra = read_document(folder)["extra"]
     assert (extra["split"], extra["epochs"], extra["wall_time_s"]) == ("time", 7, 1800.0)
     assert load_potential(folder).species == (1, 6, 7)
     text = (folder / "README.md").read_text()
     assert "| test | 319 | 21.0 | 45.0 |" in text and "30 minutes, 7 epochs" in text and "epochs: 7" in text
+    assert "/somewhere" not in text
 
 
 def test_an_unfinished_run_is_not_shipped(run):
