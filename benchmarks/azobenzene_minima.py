@@ -3,7 +3,8 @@
 Both isomers are optimised from distorted starts (each atom moved by a normal random vector of 0.1 Å a component, the torsion
 CNNC turned by 20 degrees) and compared with the GFN2-xTB minima in examples/structures: RMSD after alignment, and the
 energy of cis above trans. The valley of trans is so flat along the twist of its rings that GFN2-xTB itself, relaxed from such a
-start to 0.01 eV/Å, stops 0.17 Å from its own minimum; hence the small default of --fmax. With tblite installed the reference energies are computed anew; else the stored ones are used.
+start to 0.01 eV/Å, stops 0.17 Å from its own minimum; hence the small default of --fmax. With tblite installed the
+reference energies are computed anew; else the stored ones are used.
 """
 
 from __future__ import annotations

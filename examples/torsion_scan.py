@@ -1,6 +1,6 @@
 """Energy of azobenzene along its CNNC torsion, everything else relaxed: python examples/torsion_scan.py
 
-Shows an ASE constraint at work. Expect the barrier to be rough: few frames of the training set are near 90 degrees.
+Shows an ASE constraint at work. Trust the barrier least: few frames of the training set are near 90 degrees.
 """
 
 from pathlib import Path
