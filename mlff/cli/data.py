@@ -43,11 +43,12 @@ def command() -> None:
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
-    help="Keep every so-many-th frame of each file, so of each given split.",
+    help="Keep every so-many-th frame of each trajectory (of xyz files: of each file, so of each given split).",
 )
 @click.option("--energy-key", help="Key of the energy (eV) in the comment lines; found if not given.")
 @click.option("--forces-key", help="Name of the force columns (eV/angstrom); found if not given.")
 @click.option("--level-of-theory", default="", help='What the energies are of, such as "B3LYP/6-31G*"; kept in the file.')
+@click.option("--charge", type=float, help="Total charge (e), where the sources do not say it; 0 if not given.")
 @click.option("--strict", is_flag=True, help="Write nothing if anything had to be dropped or masked, or looks wrong.")
 @click.option("--overwrite", is_flag=True, help="Replace the output file if it exists.")
 def import_command(
@@ -59,13 +60,15 @@ def import_command(
     energy_key: str | None,
     forces_key: str | None,
     level_of_theory: str,
+    charge: float | None,
     strict: bool,
     overwrite: bool,
 ) -> None:
     """Read trajectories and write one native HDF5 file.
 
-    SRC is an extended xyz file, a zip of such files (the layout of the xxMD data), or a folder of either. Damaged
-    files give every whole frame; what was dropped is said. The output appears only when it is whole.
+    SRC is an extended xyz file, a zip of such files (the layout of the xxMD data), a folder of either, a run of another
+    program (see --format), or a folder of runs. Damaged files give every whole frame; what was dropped is said. The
+    output appears only when it is whole.
     """
     from mlff.data.importers import import_sources
 
@@ -78,6 +81,7 @@ def import_command(
         energy_key=energy_key,
         forces_key=forces_key,
         level_of_theory=level_of_theory,
+        charge=charge,
         strict=strict,
         overwrite=overwrite,
     )

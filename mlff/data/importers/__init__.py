@@ -4,36 +4,46 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mlff.data.checks import check
 from mlff.data.dataset import HDF5Dataset
-from mlff.data.importers.assemble import Assembler, SourceFrame
-from mlff.data.importers.extxyz import parse_extxyz
-from mlff.data.importers.members import XYZ_SUFFIXES, Member, folder_members, sha256, xyz_members, zip_members
+from mlff.data.importers.assemble import Assembler
 from mlff.data.importers.report import ImportReport
+from mlff.data.importers.trajectory import ImportedTrajectory, Importer, ImportOptions, SystemFacts, stride
+from mlff.data.importers.xyz_sets import EXTXYZ, FOLDER, XXMD
 from mlff.data.writer import HDF5Writer
 
-__all__ = ["FORMATS", "ImportReport", "import_sources", "recognise"]
+__all__ = [
+    "FORMATS",
+    "ImportOptions",
+    "ImportReport",
+    "ImportedTrajectory",
+    "Importer",
+    "SystemFacts",
+    "import_sources",
+    "recognise",
+]
 
-FORMATS: dict[str, tuple[Callable[[Path], bool], Callable[[Path], Iterator[Member]]]] = {
-    "extxyz": (lambda path: path.is_file() and path.suffix.lower() in XYZ_SUFFIXES, xyz_members),
-    "xxmd": (lambda path: path.is_file() and path.suffix.lower() == ".zip", zip_members),
-    "folder": (lambda path: path.is_dir(), folder_members),
-}  #: format -> (whether a path is of it, its xyz files)
+FORMATS: dict[str, Importer] = {
+    "extxyz": EXTXYZ,
+    "xxmd": XXMD,
+    "folder": FOLDER,  # any folder: the last to be asked
+}  #: format -> importer, in the order in which they are asked whether a path is theirs
 
 
 def recognise(path: Path) -> str:
     """The format of a source, or a sentence that says which there are."""
     if not path.exists():
         raise FileNotFoundError(f"there is no file or folder {path}")
-    for name, (matches, _) in FORMATS.items():
-        if matches(path):
+    for name, importer in FORMATS.items():
+        if importer.matches(path):
             return name
+    known = "; ".join(f"{each.description} ({name})" for name, each in FORMATS.items())
     raise ValueError(
-        f"the format of {path} is not known; an extended xyz file ({', '.join(XYZ_SUFFIXES)}), a zip of "
-        f"them, or a folder of either was expected; name it with `--format {'|'.join(FORMATS)}`"
+        f"the format of {path} is not known; one of these was expected: {known}; "
+        f"name it with `--format {'|'.join(FORMATS)}`"
     )
 
 
@@ -47,15 +57,18 @@ def import_sources(
     energy_key: str | None = None,
     forces_key: str | None = None,
     level_of_theory: str = "",
+    charge: float | None = None,
     strict: bool = False,
     overwrite: bool = False,
 ) -> ImportReport:
     """Read the sources and write ``output``, which appears only when it is whole.
 
-    Files whose names differ in train, val, test only are one set with a given split, stored as ``split_name``.
-    ``every`` keeps every so-many-th frame within each file, so within each given split. ``strict`` refuses a source
-    from which anything was dropped or masked, or that fails a check (mlff.data.checks). ``level_of_theory`` is what the
-    energies are of, which such files do not say.
+    A source is a file or folder of one of FORMATS, or a folder of such folders. Trajectories are written one at a time,
+    so memory is bounded by the longest. Files whose names differ in train, val, test only are one set with a given
+    split, stored as ``split_name``. ``every`` keeps every so-many-th frame of each trajectory (of each file, so within
+    each given split, where the source is xyz). ``level_of_theory`` and ``charge`` (e) are stored where the source does
+    not say them. ``strict`` refuses a source from which anything was dropped or masked, or that fails a check
+    (mlff.data.checks).
     """
     output = Path(output)
     if every < 1:
@@ -68,24 +81,23 @@ def import_sources(
         raise FileNotFoundError(f"the folder {output.parent} does not exist; make it first")
     if format is not None and format not in FORMATS:
         raise ValueError(f"`format` is {format!r}; one of {', '.join(FORMATS)} was expected")
-    groups: dict[str, list[Member]] = {}
-    for source in map(Path, sources):
-        for member in FORMATS[recognise(source) if format is None else format][1](source):
-            if member in groups.setdefault(member.group, []):
-                raise ValueError(f"{member.name} was given twice")
-            groups[member.group].append(member)
+    options = ImportOptions(energy_key=energy_key, forces_key=forces_key, every=every)
+    found = _found([Path(source) for source in sources], format)
+    for name, _ in found:
+        for option in ("energy_key", "forces_key"):
+            if getattr(options, option) is not None and option not in FORMATS[name].options:
+                raise ValueError(f"`--{option.replace('_', '-')}` has no effect on {name} data; leave it out")
     report = ImportReport()
     with tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as folder:
         growing = Path(folder) / "frames.h5"
         with HDF5Writer(growing, durable=False) as writer:
-            hashes: dict[str, str] = {}
-            assembler = Assembler(writer, report, hashes, level_of_theory)
-            for group, members in groups.items():
-                frames: list[SourceFrame] = []
-                for member in members:
-                    hashes.setdefault(str(member.path), sha256(member.path))
-                    frames += _read_member(member, energy_key, forces_key, every, report)
-                assembler.add_group(frames, Path(group).name)
+            assembler = Assembler(writer, level_of_theory=level_of_theory, charge=charge)
+            for trajectory in _read(found, options, report):
+                report.lines += trajectory.notes
+                report.problems += trajectory.problems
+                if trajectory.num_frames:
+                    report.num_frames += trajectory.num_frames
+                    assembler.add(trajectory)
             if not report.num_frames:
                 why = "; ".join(report.problems[:3]) or "the sources are empty"
                 raise ValueError(f"no whole frame was found, nothing was written: {why}")
@@ -105,26 +117,50 @@ def import_sources(
     return report
 
 
-def _read_member(
-    member: Member, energy_key: str | None, forces_key: str | None, every: int, report: ImportReport
-) -> list[SourceFrame]:
-    data, damage = member.read()
-    parsed = parse_extxyz(data, energy_key=energy_key, forces_key=forces_key, every=every)
-    if damage is not None:
-        report.problems.append(f"{member.name}: {damage}")
-    if not data.strip():
-        report.problems.append(f"{member.name}: the file is empty")
-    report.problems += [f"{member.name}: {problem}" for problem in parsed.problems]
-    for key, what in ((energy_key, "energy"), (forces_key, "forces")):
-        lacking = [f for f in parsed.frames if (f.forces is not None if what == "forces" else f.energy == f.energy)]
-        if key is not None and parsed.frames and not lacking:
-            raise ValueError(f"no frame of {member.name} has the {what} key {key!r}")
-    found = [
-        f"{what} from `{key}`" for what, key in (("energy", parsed.energy_key), ("forces", parsed.forces_key)) if key
-    ]
-    unread = f"; not read: {', '.join(sorted(parsed.unread))}" if parsed.unread else ""
-    report.lines.append(
-        f"{member.name}: {len(parsed.frames)} frames, {', '.join(found) or 'no energy, no forces'}{unread}"
-    )
-    report.num_frames += len(parsed.frames)
-    return [SourceFrame(frame, member) for frame in parsed.frames]
+def _found(sources: Sequence[Path], format_: str | None) -> list[tuple[str, Path]]:
+    """(format, path) of every source; a folder that is of no format itself stands for those in it."""
+    found: list[tuple[str, Path]] = []
+    for source in sources:
+        if not source.exists():
+            raise FileNotFoundError(f"there is no file or folder {source}")
+        name = recognise(source) if format_ is None else format_
+        within = _within(source, format_) if name == "folder" or not FORMATS[name].matches(source) else []
+        found += within or [(name, source)]
+    seen: set[Path] = set()
+    for _, path in found:
+        if path.resolve() in seen:
+            raise ValueError(f"{path.name} was given twice")
+        seen.add(path.resolve())
+    return found
+
+
+def _within(folder: Path, format_: str | None) -> list[tuple[str, Path]]:
+    """The folders and files below that are of a format (of ``format_``), those of xyz files left out."""
+    found: list[tuple[str, Path]] = []
+    if not folder.is_dir():
+        return found
+    names = [name for name, each in FORMATS.items() if not each.together and format_ in (None, name)]
+    for path in sorted(folder.iterdir()):
+        name = next((each for each in names if FORMATS[each].matches(path)), None)
+        if name is not None:
+            found.append((name, path))
+        elif path.is_dir() and not path.is_symlink():
+            found += _within(path, format_)
+    return found
+
+
+def _read(found: list[tuple[str, Path]], options: ImportOptions, report: ImportReport) -> Iterator[ImportedTrajectory]:
+    """The trajectories of all sources in their order; one that cannot be read is a problem, not the end."""
+    together = [path for name, path in found if FORMATS[name].together]
+    for name, path in found:
+        importer = FORMATS[name]
+        if importer.together:
+            if together:
+                yield from importer.read(together, options)
+                together = []
+            continue
+        try:
+            for trajectory in importer.read([path], options):
+                yield stride(trajectory, options.every)
+        except (ValueError, OSError) as error:
+            report.problems.append(f"{path}: {error}")

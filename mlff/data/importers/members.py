@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import zipfile
 from collections.abc import Iterator
@@ -46,15 +45,6 @@ class Member:
             except (RuntimeError, NotImplementedError) as error:
                 return b"", f"the zip member cannot be unpacked ({error})"
             return b"".join(chunks), None
-
-
-def sha256(path: Path) -> str:
-    """Hash of a source file, kept with its trajectories."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while chunk := stream.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def part_of(name: str) -> tuple[str, str | None]:
