@@ -3,11 +3,13 @@
 A thermostat brings the structure to the temperature; from that one state a simulation at constant energy runs with each
 time step, in float64. Of the total energy the drift (slope by least squares) and the RMS about that line are printed. Both
 come from the integrator if the forces are the derivative of the energy: the RMS then falls fourfold when the step halves.
+The first 0.2 ps show that best: later the trajectories part, and with them how much energy the stiff bonds hold.
 """
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -15,7 +17,17 @@ import torch
 from ase.io import read
 
 from mlff import MLFFCalculator
-from mlff.dynamics import run_md
+from mlff.dynamics import EnergyLog, run_md
+
+BEGINNING = 200.0
+"""fs."""
+
+
+def beginning(energies: EnergyLog) -> EnergyLog:
+    """The log up to ``BEGINNING``."""
+    early = energies.time <= BEGINNING
+    names = ("step", "time", "potential", "kinetic", "temperature")
+    return replace(energies, **{name: getattr(energies, name)[early] for name in names})
 
 
 @click.command()
@@ -40,7 +52,7 @@ def main(
         start, steps=round(1000 * equilibrate / 0.5), ensemble="langevin", temperature=temperature, timestep=0.5, seed=seed
     ).atoms
     rows = []
-    click.echo("timestep fs   time ps   mean K   drift meV/atom/ps   RMS meV/atom")
+    click.echo("timestep fs   time ps   mean K   drift meV/atom/ps   RMS meV/atom   RMS of the first 0.2 ps")
     for timestep in timesteps:
         energies = run_md(thermal, steps=round(1000 * length / timestep), timestep=timestep, interval=4).energies
         row = {
@@ -49,11 +61,13 @@ def main(
             "temperature_K": float(energies.temperature.mean()),
             "drift_meV_per_atom_ps": energies.drift,
             "rms_meV_per_atom": energies.fluctuation,
+            "rms_beginning_meV_per_atom": beginning(energies).fluctuation,
         }
         rows.append(row)
         click.echo(
             f"{timestep:11g}   {length:7g}   {row['temperature_K']:6.0f}   {energies.drift:17.4f}   "
-            f"{energies.fluctuation:12.4f}"
+            f"{energies.fluctuation:12.4f}   "
+            f"{row['rms_beginning_meV_per_atom']:22.4f}"
         )
         if plot is not None:
             plot.mkdir(parents=True, exist_ok=True)
