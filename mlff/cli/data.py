@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +48,9 @@ def command() -> None:
 )
 @click.option("--energy-key", help="Key of the energy (eV) in the comment lines; found if not given.")
 @click.option("--forces-key", help="Name of the force columns (eV/angstrom); found if not given.")
-@click.option("--level-of-theory", default="", help='What the energies are of, such as "B3LYP/6-31G*"; kept in the file.')
+@click.option(
+    "--level-of-theory", default="", help='What the energies are of, such as "B3LYP/6-31G*"; kept in the file.'
+)
 @click.option("--charge", type=float, help="Total charge (e), where the sources do not say it; 0 if not given.")
 @click.option("--strict", is_flag=True, help="Write nothing if anything had to be dropped or masked, or looks wrong.")
 @click.option("--overwrite", is_flag=True, help="Replace the output file if it exists.")
@@ -227,12 +230,24 @@ def _render_system(system: dict[str, Any]) -> list[str]:
         facts.append(system["level_of_theory"])
     if system["periodic_frames"]:
         facts.append(f"{system['periodic_frames']:,} frames periodic")
-    lines = [f"system {system['name']}: {', '.join(facts)}"]
+    if system["program"]:
+        facts.append(system["program"])
+    lines = textwrap.wrap(f"system {system['name']}: {', '.join(facts)}", 118, subsequent_indent="  ")
+    if any(system["state_labels"]):
+        text = " ".join(system["state_labels"])
+        if system["spin_states"]:
+            text += f" ({len(system['spin_states'])} spin components)"
+        if system["active_frames"]:
+            held = zip(system["state_labels"], system["active_frames"])
+            text += "; active in " + ", ".join(f"{label} {count:,}" for label, count in held if count) + " frames"
+            text += f"; {system['num_hops']:,} hops" if system["num_hops"] is not None else ""
+        lines += textwrap.wrap(f"states {text}", 116, initial_indent="  ", subsequent_indent="    ")
+    width = max([14, *(len(name) for name in system["quantities"])])
     for name, each in system["quantities"].items():
         if name in BOOKKEEPING:
             continue
         shape = "x".join(map(str, each["shape"])) or "1"
-        text = f"  {name:<14} {shape:<10} {each['dtype']:<4} {each['unit']:<13}"
+        text = f"  {name:<{width}} {shape:<10} {each['dtype']:<4} {each['unit']:<13}"
         if each.get("range"):
             text += f" {each['range'][0]:.4f} to {each['range'][1]:.4f}"
             text += (
@@ -243,6 +258,12 @@ def _render_system(system: dict[str, Any]) -> list[str]:
         if each.get("valid", 1.0) < 1.0:
             text += f"  ({each['valid']:.1%} known)"
         lines.append(text.rstrip())
+    signs = [
+        f"{name} {each['convention']}"
+        for name, each in system["quantities"].items()
+        if each["convention"] and name not in BOOKKEEPING and name not in ("cell", "kinetic_energy")
+    ]
+    lines += textwrap.wrap(f"signs: {'; '.join(signs)}", 116, initial_indent="  ", subsequent_indent="    ")
     if system["time_fs"]:
         steps = f", a frame every {system['timestep_fs'][0]:g} fs" if len(system["timestep_fs"]) == 1 else ""
         lines.append(f"  time {system['time_fs'][0]:g} to {system['time_fs'][1]:g} fs{steps}")

@@ -32,6 +32,11 @@ def stack(frames: Sequence[Frame]) -> dict[str, np.ndarray]:
             continue
         absent = np.full(shape, np.nan)
         columns[name] = np.stack([absent if value is None else value for value in values])
+    for name in ("nac", "interstate_coupling", "dipole", "soc_magnitude", "soc", "overlap", "coefficients"):
+        values = [getattr(frame, name) for frame in frames]
+        present = next((value for value in values if value is not None), None)
+        if present is not None:
+            columns[name] = np.stack([np.full_like(present, np.nan) if value is None else value for value in values])
     for name in ("energy_valid", "forces_valid"):
         if name.removesuffix("_valid") in columns:
             columns[name] = np.stack([getattr(frame, name) for frame in frames])
@@ -40,10 +45,14 @@ def stack(frames: Sequence[Frame]) -> dict[str, np.ndarray]:
     columns["pbc"] = np.stack([frame.pbc for frame in frames])
     optional = {
         "active_state": np.array([frame.active_state for frame in frames]),
+        "active_spin_state": np.array([frame.active_spin_state for frame in frames]),
+        "kinetic_energy": np.array([np.nan if f.kinetic_energy is None else f.kinetic_energy for f in frames]),
         "step": np.array([-1 if frame.step is None else frame.step for frame in frames]),
         "time": np.array([np.nan if frame.time is None else frame.time for frame in frames]),
     }
     columns |= {name: values for name, values in optional.items() if (values >= 0).any()}
+    if "active_state" in columns or any(frame.hop for frame in frames):
+        columns["hop"] = np.array([frame.hop for frame in frames])
     return columns
 
 

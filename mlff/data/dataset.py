@@ -133,6 +133,16 @@ class HDF5Dataset(_Frames):
         self.split(name)
         return dict(self._split_attrs[name])
 
+    def trajectory(self, name: str) -> HDF5View:
+        """The frames of the trajectory called ``name``, in their order."""
+        for each in self.trajectories:
+            if each.name == name:
+                first = self.systems[each.system].first + each.first
+                return HDF5View(self, np.arange(first, first + each.count))
+        names = [each.name for each in self.trajectories if each.name]
+        more = f" and {len(names) - 8} more" if len(names) > 8 else ""
+        raise ValueError(f"{self.path} has no trajectory {name!r}; it has: {', '.join(names[:8]) or 'none'}{more}")
+
     def locate(self, indices: np.ndarray | list[int]) -> tuple[np.ndarray, np.ndarray]:
         """System and row within it of every global index."""
         indices = self._global(np.asarray(indices, dtype=np.int64))
@@ -167,8 +177,16 @@ class HDF5Dataset(_Frames):
             return system.read(name, row)[0] if system.has(name) else None
 
         trajectory, cell, step, time = value("trajectory"), value("cell"), value("step"), value("time")
-        velocities, stress, active = value("velocities"), value("stress"), value("active_state")
+        active, spin, hop, kinetic = (
+            value(name) for name in ("active_state", "active_spin_state", "hop", "kinetic_energy")
+        )
         pbc = value("pbc")
+
+        def known(name: str) -> np.ndarray | None:
+            """The value, or None where all of it is missing."""
+            held = value(name)
+            return None if held is None or np.isnan(held).all() else held
+
         assert trajectory is not None
         return Frame(
             atomic_numbers=system.atomic_numbers.copy(),
@@ -179,11 +197,21 @@ class HDF5Dataset(_Frames):
             forces=value("forces"),
             energy_valid=value("energy_valid"),
             forces_valid=value("forces_valid"),
-            stress=None if stress is None or np.isnan(stress).all() else stress,
-            velocities=None if velocities is None or np.isnan(velocities).any() else velocities,
+            stress=known("stress"),
+            velocities=known("velocities"),
             masses=system.masses.copy(),
             charge=system.charge,
             active_state=-1 if active is None else int(active),
+            active_spin_state=-1 if spin is None else int(spin),
+            hop=0 if hop is None else int(hop),
+            kinetic_energy=None if kinetic is None or np.isnan(kinetic) else float(kinetic),
+            nac=known("nac"),
+            interstate_coupling=known("interstate_coupling"),
+            dipole=known("dipole"),
+            soc_magnitude=known("soc_magnitude"),
+            soc=known("soc"),
+            overlap=known("overlap"),
+            coefficients=known("coefficients"),
             system=system.name,
             trajectory=self.trajectories[int(trajectory)].name,
             step=None if step is None or step < 0 else int(step),

@@ -15,6 +15,16 @@ if TYPE_CHECKING:
 ENERGY_KEYS = ("energy", "REF_energy", "ref_energy", "dft_energy", "DFT_energy", "Energy", "total_energy")
 FORCES_KEYS = ("forces", "force", "REF_forces", "ref_forces", "dft_forces", "DFT_forces", "Forces")
 
+_PAIR_SHAPES: tuple[tuple[str, tuple[str | int, ...], type], ...] = (
+    ("nac", ("N", "P", 3), np.float32),
+    ("interstate_coupling", ("N", "P", 3), np.float32),
+    ("dipole", ("Q", 3), np.float32),
+    ("soc_magnitude", ("R",), np.float64),
+    ("soc", ("M", "M"), np.complex128),
+    ("overlap", ("M", "M"), np.complex128),
+    ("coefficients", ("M",), np.complex128),
+)  # quantities of pairs and spin components, whose numbers the system knows
+
 
 @dataclass(frozen=True, eq=False)
 class Frame:
@@ -38,6 +48,16 @@ class Frame:
     energy_valid: np.ndarray | None = None  #: bool [S]; derived from NaN where not given
     forces_valid: np.ndarray | None = None  #: bool [S]; derived from NaN where not given
     active_state: int = -1  #: 0-based, -1 unknown
+    active_spin_state: int = -1  #: 0-based, -1 unknown
+    hop: int = 0  #: 1 on the first frame after a hop, 2 frustrated hop, else 0
+    kinetic_energy: float | None = None  #: eV
+    nac: np.ndarray | None = None  #: f4 [N,P,3] 1/angstrom, <i|d/dR|j>, pairs as in the system
+    interstate_coupling: np.ndarray | None = None  #: f4 [N,P,3] eV/angstrom, <i|dH/dR|j>
+    dipole: np.ndarray | None = None  #: f4 [Q,3] e angstrom
+    soc_magnitude: np.ndarray | None = None  #: f8 [R] eV
+    soc: np.ndarray | None = None  #: c16 [M,M] eV, hermitian
+    overlap: np.ndarray | None = None  #: c16 [M,M]
+    coefficients: np.ndarray | None = None  #: c16 [M]
     system: str = ""
     trajectory: str | None = None
     step: int | None = None
@@ -72,6 +92,16 @@ class Frame:
                     f"`{name}` has shape {array.shape}; {shape} was expected for {num_atoms} atoms "
                     f"and {num_states} states"
                 )
+            put(self, name, array)
+        for name, template, dtype in _PAIR_SHAPES:
+            value = getattr(self, name)
+            if value is None:
+                continue
+            array = np.asarray(value, dtype=dtype)
+            wanted: tuple[str | int, ...] = tuple(num_atoms if each == "N" else each for each in template)
+            if array.ndim != len(wanted) or any(isinstance(w, int) and w != n for w, n in zip(wanted, array.shape)):
+                expected = ", ".join(str(each) for each in wanted)
+                raise ValueError(f"`{name}` has shape {array.shape}; ({expected}) was expected for {num_atoms} atoms")
             put(self, name, array)
         energy_valid = np.zeros(num_states, bool) if self.energy is None else np.isfinite(self.energy)
         forces_valid = np.zeros(num_states, bool) if self.forces is None else np.isfinite(self.forces).all(axis=(0, 2))

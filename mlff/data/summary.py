@@ -11,6 +11,8 @@ from mlff.data.dataset import HDF5Dataset, System
 from mlff.properties import PROPERTIES
 
 _MOST_FRAMES = 5000  # searched for the smallest distance of a system
+_MEASURED = ("energy", "forces", "stress", "kinetic_energy", "velocities", "nac", "interstate_coupling", "dipole",
+             "soc_magnitude", "soc", "overlap", "coefficients")  # fmt: skip  # with a range; of complex values: absolute
 
 
 def summarise(dataset: HDF5Dataset) -> dict[str, Any]:
@@ -54,8 +56,17 @@ def _system(dataset: HDF5Dataset, index: int) -> dict[str, Any]:
         "elements": sorted({int(z) for z in system.atomic_numbers}),
         "num_states": system.num_states,
         "state_labels": list(system.state_labels),
+        "multiplicities": list(system.multiplicities),
+        "spin_states": [list(each) for each in system.spin_states],
+        "nac_pairs": [list(each) for each in system.nac_pairs],
+        "dipole_pairs": [list(each) for each in system.dipole_pairs],
+        "soc_pairs": [list(each) for each in system.soc_pairs],
         "charge": system.charge,
         "level_of_theory": system.level_of_theory,
+        "program": system.program,
+        "phase": system.phase,
+        "num_hops": int((system.read("hop") == 1).sum()) if system.has("hop") else None,
+        "active_frames": _active(system),
         "num_trajectories": len({each.name for each in own}),
         "time_fs": _span(time),
         "timestep_fs": sorted({round(each.dt, 6) for each in own}) if all(np.isfinite(each.dt) for each in own) else [],
@@ -68,18 +79,29 @@ def _system(dataset: HDF5Dataset, index: int) -> dict[str, Any]:
     }
 
 
+def _active(system: System) -> list[int] | None:
+    """Frames in each active state."""
+    if not system.has("active_state"):
+        return None
+    active = system.read("active_state")
+    return np.bincount(active[active >= 0], minlength=system.num_states).tolist()
+
+
 def _quantity(system: System, name: str) -> dict[str, Any]:
     each = PROPERTIES[name]
     values = system.read(name)
     result: dict[str, Any] = {
         "shape": list(values.shape[1:]),
         "dtype": values.dtype.str.lstrip("<|"),
-        "unit": each.unit,
+        "unit": system.units[name],
+        "convention": system.conventions[name],
     }
     if each.mask is not None and system.has(each.mask):
         valid = system.read(each.mask)
         result["valid"] = float(valid.mean()) if valid.size else 0.0
-    if name in ("energy", "forces", "stress", "kinetic_energy"):
+    if name in _MEASURED:
+        if values.dtype.kind == "c":
+            values = np.abs(values)
         finite = values[np.isfinite(values)].astype(np.float64)
         result["range"] = _span(finite)
         if finite.size:

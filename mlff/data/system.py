@@ -39,9 +39,22 @@ class System:
         self.program = str(group.attrs["program"])
         self.state_labels = tuple(decode(group["states/label"][:]))
         self.multiplicities = tuple(int(each) for each in group["states/multiplicity"][:])
+        self.roots = tuple(int(each) for each in group["states/root"][:])
+        self.phase = str(group.attrs["phase"])
+        self.nac_pairs, self.dipole_pairs, self.soc_pairs = (
+            tuple((int(i), int(j)) for i, j in group[f"pairs/{name}"][:]) for name in ("nac", "dipole", "soc")
+        )  #: 0-based states of the pair axis of nac and interstate_coupling, of dipole, of soc_magnitude
+        spin = group["spin_states"] if "spin_states" in group else None
+        self.spin_states: tuple[tuple[int, int], ...] = (
+            () if spin is None else tuple((int(s), int(m)) for s, m in zip(spin["state"][:], spin["twice_ms"][:]))
+        )  #: (state, 2 M_S) of each spin component
         self.num_frames = num_frames
         self.first = first  #: global index of its first frame
         self.units = {name: str(held.attrs.get("unit", "")) for name, held in group["frames"].items()}
+        self.conventions = {
+            name: str(held.attrs.get("convention", held.attrs.get("sign", "")))
+            for name, held in group["frames"].items()
+        }
         self._where: dict[str, tuple[np.dtype, tuple[int, ...], int | None]] = {}
         for name, held in group["frames"].items():
             offset = held.id.get_offset() if held.chunks is None else None
