@@ -11,6 +11,7 @@ from mlff.data.checks import check
 from mlff.data.dataset import HDF5Dataset
 from mlff.data.importers.assemble import Assembler
 from mlff.data.importers.report import ImportReport
+from mlff.data.importers.spainn_db import SPAINN_DB
 from mlff.data.importers.trajectory import ImportedTrajectory, Importer, ImportOptions, SystemFacts, stride
 from mlff.data.importers.xyz_sets import EXTXYZ, FOLDER, XXMD
 from mlff.data.writer import HDF5Writer
@@ -27,6 +28,7 @@ __all__ = [
 ]
 
 FORMATS: dict[str, Importer] = {
+    "spainn-db": SPAINN_DB,
     "extxyz": EXTXYZ,
     "xxmd": XXMD,
     "folder": FOLDER,  # any folder: the last to be asked
