@@ -11,6 +11,7 @@ from mlff.data.checks import check
 from mlff.data.dataset import HDF5Dataset
 from mlff.data.importers.assemble import Assembler
 from mlff.data.importers.report import ImportReport
+from mlff.data.importers.sharc import SHARC
 from mlff.data.importers.spainn_db import SPAINN_DB
 from mlff.data.importers.trajectory import ImportedTrajectory, Importer, ImportOptions, SystemFacts, stride
 from mlff.data.importers.xyz_sets import EXTXYZ, FOLDER, XXMD
@@ -28,6 +29,7 @@ __all__ = [
 ]
 
 FORMATS: dict[str, Importer] = {
+    "sharc": SHARC,
     "spainn-db": SPAINN_DB,
     "extxyz": EXTXYZ,
     "xxmd": XXMD,
@@ -103,6 +105,7 @@ def import_sources(
             if not report.num_frames:
                 why = "; ".join(report.problems[:3]) or "the sources are empty"
                 raise ValueError(f"no whole frame was found, nothing was written: {why}")
+            report.lines += assembler.notes
             given = assembler.given_split()
             if given is not None:
                 split, kind = given

@@ -19,6 +19,7 @@ class Assembler:
         self.charge = charge
         self.systems: dict[SystemFacts, str] = {}
         self.names: set[str] = set()
+        self.notes: list[str] = []  # what was assumed, for the report
         self.parts: list[tuple[int, int, str | None]] = []  # (system, row, part) of every frame, as written
         self.times: list[tuple[int, float]] = []  # (trajectory, time) beside it
 
@@ -83,6 +84,8 @@ class Assembler:
                 soc_pairs=facts.soc_pairs,
             )
             self.systems[facts] = name
+            if facts.charge is None and self.charge is None:
+                self.notes.append(f"system {name}: the source does not say the charge: 0 is stored (see `--charge`)")
         return self.systems[facts]
 
     def _unused(self, trajectory: str, group: str) -> str:
