@@ -210,6 +210,11 @@ def render(summary: dict[str, Any]) -> str:
             f"and {len(summary['systems']) - 5} more systems: "
             f"{', '.join(each['name'] for each in summary['systems'][5:30])}",
         ]
+    if summary["report"]:
+        lines += ["", f"on import {len(summary['report'])} problems were found"]
+        lines += [f"  ! {each if len(each) <= 112 else each[:109] + '...'}" for each in summary["report"][:5]]
+        if len(summary["report"]) > 5:
+            lines.append(f"  ! and {len(summary['report']) - 5} more: --json")
     lines += ["", "splits" if summary["splits"] else "no splits; make one with `mlff data split FILE --by time`"]
     for name, split in summary["splits"].items():
         sizes = ", ".join(f"{part} {split[part]:,}" for part in ("train", "val", "test"))

@@ -1,96 +1,182 @@
-"""Checks: defects that labels and geometries of a file betray by themselves, whichever source they came from."""
+"""Checks: defects that the numbers of a trajectory betray by themselves, whichever source they came from.
+
+Each check gives a figure for the table of trajectories, and a sentence where the figure cannot be right.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
 import numpy as np
 
-from mlff.data.dataset import HDF5Dataset, System, Trajectory
+from mlff.data.distances import nearest
+from mlff.units import KINETIC
 
 SHORTEST = 0.5  #: angstrom, below which two atoms are on top of each other
-_LONGEST_LOOK = 3.0  # angstrom, how far a periodic system is searched for the nearest atoms
-_BLOCK_PAIRS = 1 << 21
+_FEWEST = 10  # frames, below which a trajectory's slopes say nothing
+
+FIGURES: dict[str, tuple[str, str]] = {
+    "smallest_distance": ("angstrom", "between the two nearest atoms of any frame"),
+    "force_slope": ("", "dE over -F.dx from frame to frame, least squares over all states: 1 expected, -1 gradients"),
+    "force_fit": ("", "correlation of dE with -F.dx"),
+    "kinetic_ratio": ("", "kinetic energy over sum of 1/2 m v^2, median: 1 expected"),
+    "velocity_slope": ("", "dx/dt over velocity, least squares: 1 expected"),
+    "velocity_fit": ("", "correlation of dx/dt with velocity"),
+    "nac_net": ("", "norm of the sum of the couplings over the atoms, over the sum of norms, median"),
+    "hop_mismatch": ("", "frames where `hop` and the change of `active_state` disagree"),
+    "num_hops": ("", "hops of the active state"),
+    "total_energy_span": ("eV", "largest less smallest kinetic energy + energy of the active state"),
+}  #: figure -> (unit, what it is); NaN where a trajectory lacks what it needs
 
 
-def check(dataset: HDF5Dataset) -> list[str]:
-    """One sentence for every defect: atoms on top of each other; forces that are not -dE/dx along a trajectory."""
-    problems = []
-    for system in dataset.systems:
-        near = smallest_distances(system)
-        bad = np.flatnonzero(near < SHORTEST)
-        if len(bad):
-            problems.append(
-                f"{system.name}: atoms closer than {SHORTEST} angstrom in {len(bad)} frames, first in frame "
-                f"{system.first + bad[0]} ({near[bad[0]]:.2f} angstrom)"
-            )
-    problems += [text for each in dataset.trajectories if (text := _check_forces(dataset.systems[each.system], each))]
-    return problems
+@dataclass
+class Checked:
+    """The figures of one trajectory, and a sentence for each that cannot be right."""
+
+    figures: dict[str, float] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
 
 
-def smallest_distances(system: System, rows: np.ndarray | None = None) -> np.ndarray:
-    """Distance between the two nearest atoms of each frame in angstrom, ``[len(rows)]``; infinite for one atom.
+def check_trajectory(
+    columns: Mapping[str, np.ndarray],
+    masses: np.ndarray,
+    *,
+    name: str | None,
+    owner: str,
+    labels: Sequence[str] = (),
+) -> Checked:
+    """Check the columns (native names and units) of one trajectory, or, without ``name``, of unordered frames.
 
-    Periodic images count; in a periodic system distances above 3 angstrom are given as infinite.
+    ``owner`` begins the sentences; ``masses`` are amu.
     """
-    rows = np.arange(system.num_frames) if rows is None else rows
-    result = np.full(len(rows), np.inf)
-    if not len(rows):
-        return result
-    periodic = system.read("pbc", rows).any(axis=1) if system.has("pbc") else np.zeros(len(rows), dtype=bool)
-    for k in np.flatnonzero(periodic):
-        result[k] = _smallest_periodic(system, rows[k])
-    free = np.flatnonzero(~periodic)
-    if system.num_atoms < 2:
-        return result
-    if system.num_atoms > 128:
-        from scipy.spatial import cKDTree
-
-        for k in free:
-            positions = system.read("positions", rows[k : k + 1])[0]
-            result[k] = cKDTree(positions).query(positions, k=2)[0][:, 1].min()
-        return result
-    first, second = np.triu_indices(system.num_atoms, 1)
-    size = max(1, _BLOCK_PAIRS // len(first))
-    for start in range(0, len(free), size):
-        block = free[start : start + size]
-        positions = system.read("positions", rows[block])
-        squared = ((positions[:, first] - positions[:, second]) ** 2).sum(axis=-1)
-        result[block] = np.sqrt(squared.min(axis=1))
+    result = Checked()
+    _check_distances(columns, owner, result)
+    _check_kinetic_energy(columns, masses, owner, result)
+    _check_couplings(columns, result)
+    periodic = "pbc" in columns and bool(np.asarray(columns["pbc"]).any())  # an atom that is wrapped seems to jump
+    if name is not None:
+        if not periodic:
+            _check_forces(columns, labels, owner, result)
+            _check_velocities(columns, owner, result)
+        _check_hops(columns, owner, result)
+        _total_energy(columns, result)
     return result
 
 
-def _smallest_periodic(system: System, row: int) -> float:
-    from ase.neighborlist import primitive_neighbor_list
-
-    at = np.array([row])
-    cell = system.read("cell", at)[0] if system.has("cell") else np.zeros((3, 3))
-    distances = primitive_neighbor_list(
-        "d", system.read("pbc", at)[0], cell, system.read("positions", at)[0], _LONGEST_LOOK
-    )
-    return float(distances.min()) if len(distances) else np.inf
-
-
-def _check_forces(system: System, trajectory: Trajectory) -> str | None:
-    """Compare dE with -F.dx between neighbouring frames, state by state: sign and slope tell what the forces are."""
-    if trajectory.name is None or trajectory.count < 10 or not (system.has("energy") and system.has("forces")):
-        return None
-    rows = slice(trajectory.first, trajectory.first + trajectory.count)
-    if system.has("pbc") and system.read("pbc", rows).any():
-        return None  # an atom that is wrapped into the cell seems to jump
-    moved = np.diff(system.read("positions", rows), axis=0)
-    energy, forces = system.read("energy", rows), system.read("forces", rows).astype(np.float64)
-    for state in range(system.num_states):
-        change = np.diff(energy[:, state])
-        mean_force = (forces[1:, :, state] + forces[:-1, :, state]) / 2
-        expected = -np.einsum("fax,fax->f", mean_force, moved)
-        use = np.isfinite(change) & np.isfinite(expected)
-        if use.sum() < 9 or not change[use].any() or not expected[use].any():
-            continue
-        slope = float(change[use] @ expected[use] / (expected[use] @ expected[use]))
-        fit = float(
-            change[use] @ expected[use] / np.sqrt((change[use] @ change[use]) * (expected[use] @ expected[use]))
+def _check_distances(columns: Mapping[str, np.ndarray], owner: str, result: Checked) -> None:
+    near = nearest(columns["positions"], columns.get("pbc"), columns.get("cell"))
+    if np.isfinite(near).any():
+        result.figures["smallest_distance"] = float(near.min())
+    bad = np.flatnonzero(near < SHORTEST)
+    if len(bad):
+        result.problems.append(
+            f"{owner}: atoms closer than {SHORTEST} angstrom in {len(bad)} frames, first in frame "
+            f"{bad[0]} ({near[bad[0]]:.2f} angstrom)"
         )
+
+
+def _check_forces(columns: Mapping[str, np.ndarray], labels: Sequence[str], owner: str, result: Checked) -> None:
+    """Compare dE with -F.dx between neighbouring frames, state by state: sign and slope tell what the forces are."""
+    if "energy" not in columns or "forces" not in columns or len(columns["positions"]) < _FEWEST:
+        return
+    moved = np.diff(columns["positions"], axis=0)
+    changes, expectations = [], []
+    for state in range(columns["energy"].shape[1]):
+        forces = np.asarray(columns["forces"][:, :, state], dtype=np.float64)
+        change = np.diff(columns["energy"][:, state])
+        expected = -np.einsum("fax,fax->f", (forces[1:] + forces[:-1]) / 2, moved)
+        use = np.isfinite(change) & np.isfinite(expected)
+        changes.append(change[use])
+        expectations.append(expected[use])
+        if use.sum() < _FEWEST - 1 or not change[use].any() or not expected[use].any():
+            continue
+        slope, fit = _line(change[use], expected[use])
         if abs(fit) > 0.95 and not 0.7 < slope < 1.4:  # a wrong sign or unit is further off, a coarse stride is not
             guess = "; they look like gradients, with the wrong sign" if -1.4 < slope < -0.7 else "; check their unit"
-            where = f", state {state}" if system.num_states > 1 else ""
-            return f"trajectory {trajectory.name}{where}: dE is {slope:.2f} times -F.dx, 1 was expected{guess}"
-    return None
+            label = labels[state] if state < len(labels) and labels[state] else f"state {state}"
+            where = f", {label}" if columns["energy"].shape[1] > 1 else ""
+            result.problems.append(f"{owner}{where}: dE is {slope:.2f} times -F.dx, 1 was expected{guess}")
+    change, expected = np.concatenate(changes), np.concatenate(expectations)
+    if len(change) >= _FEWEST - 1 and change.any() and expected.any():
+        result.figures["force_slope"], result.figures["force_fit"] = _line(change, expected)
+
+
+def _check_kinetic_energy(columns: Mapping[str, np.ndarray], masses: np.ndarray, owner: str, result: Checked) -> None:
+    if "kinetic_energy" not in columns or "velocities" not in columns:
+        return
+    velocities = np.asarray(columns["velocities"], dtype=np.float64)
+    own = 0.5 * KINETIC * np.einsum("a,fax->f", masses, velocities**2)
+    use = np.isfinite(own) & np.isfinite(columns["kinetic_energy"]) & (own > 1e-3)
+    if not use.any():
+        return
+    ratio = float(np.median(columns["kinetic_energy"][use] / own[use]))
+    result.figures["kinetic_ratio"] = ratio
+    if abs(ratio - 1) > 0.02:
+        result.problems.append(
+            f"{owner}: the kinetic energy is {ratio:.3f} times 1/2 m v^2, 1 was expected; check velocities and masses"
+        )
+
+
+def _check_velocities(columns: Mapping[str, np.ndarray], owner: str, result: Checked) -> None:
+    """Compare the mean velocity of neighbouring frames with the way that the atoms went."""
+    if "velocities" not in columns or "time" not in columns or len(columns["positions"]) < _FEWEST:
+        return
+    velocities = np.asarray(columns["velocities"], dtype=np.float64)
+    passed = np.diff(columns["time"])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        went = np.diff(columns["positions"], axis=0) / passed[:, None, None]
+    mean = (velocities[1:] + velocities[:-1]) / 2
+    use = np.isfinite(went) & np.isfinite(mean)
+    if use.sum() < 3 * (_FEWEST - 1) or not went[use].any() or not mean[use].any():
+        return
+    slope, fit = _line(went[use], mean[use])
+    result.figures["velocity_slope"], result.figures["velocity_fit"] = slope, fit
+    if fit < 0.5 or (fit > 0.9 and not 0.8 < slope < 1.25):
+        result.problems.append(
+            f"{owner}: the atoms do not go where their velocities point: dx/dt is {slope:.2f} times the velocity, "
+            f"correlation {fit:.2f}; 1 and 1 were expected"
+        )
+
+
+def _check_couplings(columns: Mapping[str, np.ndarray], result: Checked) -> None:
+    """Without translation factors couplings do not sum to zero over the atoms, so this is a figure only."""
+    if "nac" not in columns:
+        return
+    nac = np.asarray(columns["nac"], dtype=np.float64)
+    total, norms = np.linalg.norm(nac.sum(axis=1), axis=-1), np.linalg.norm(nac, axis=-1).sum(axis=1)
+    use = np.isfinite(total) & (norms > 0)
+    if use.any():
+        result.figures["nac_net"] = float(np.median(total[use] / norms[use]))
+
+
+def _check_hops(columns: Mapping[str, np.ndarray], owner: str, result: Checked) -> None:
+    if "active_state" not in columns:
+        return
+    active = np.asarray(columns["active_state"])
+    changed = np.zeros(len(active), dtype=bool)
+    changed[1:] = (active[1:] != active[:-1]) & (active[1:] >= 0) & (active[:-1] >= 0)
+    result.figures["num_hops"] = float(changed.sum())
+    if "hop" in columns:
+        wrong = np.flatnonzero((np.asarray(columns["hop"]) == 1) != changed)
+        result.figures["hop_mismatch"] = float(len(wrong))
+        if len(wrong):
+            result.problems.append(
+                f"{owner}: hops and active states disagree in {len(wrong)} frames, first in frame {wrong[0]}"
+            )
+
+
+def _total_energy(columns: Mapping[str, np.ndarray], result: Checked) -> None:
+    if not all(name in columns for name in ("energy", "kinetic_energy", "active_state")):
+        return
+    active = np.asarray(columns["active_state"]).astype(np.int64)
+    energy = columns["energy"][np.arange(len(active)), np.maximum(active, 0)]
+    total = np.where(active >= 0, energy + columns["kinetic_energy"], np.nan)
+    if np.isfinite(total).sum() > 1:
+        result.figures["total_energy_span"] = float(np.nanmax(total) - np.nanmin(total))
+
+
+def _line(y: np.ndarray, x: np.ndarray) -> tuple[float, float]:
+    """Slope of y over x through the origin, and their correlation about it."""
+    product = float(np.vdot(x, y))
+    return product / float(np.vdot(x, x)), product / float(np.sqrt(np.vdot(x, x) * np.vdot(y, y)))

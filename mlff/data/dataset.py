@@ -100,6 +100,12 @@ class HDF5Dataset(_Frames):
         for name, group in file["splits"].items():
             self._splits[name] = {part: self._firsts[group[part][:, 0]] + group[part][:, 1] for part in SPLIT_PARTS}
             self._split_attrs[name] = _plain(group.attrs)
+        report = file.get("report")
+        self.report: tuple[str, ...] = ()  #: what was dropped, masked or doubtful on import
+        self.checks: dict[str, np.ndarray] = {}  #: figure of mlff.data.checks -> f8, a value a trajectory, NaN unknown
+        if report is not None:
+            self.report = tuple(decode(report["problems"][:]))
+            self.checks = {name: held[:] for name, held in report["checks"].items()}
         self.attrs = _plain(file.attrs)  #: attributes of the file: schema_version, created, program_version, finalized
 
     def __getstate__(self) -> dict[str, object]:

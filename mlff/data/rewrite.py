@@ -140,6 +140,8 @@ def _copy(old: h5py.File, new: h5py.File, *, chunked: bool) -> None:
             group.create_dataset(name, data=values)
     group["dt"].attrs["unit"] = "fs"
     old.copy("splits", new)
+    if "report" in old:
+        old.copy("report", new)
     new.attrs["num_frames"] = int(committed.sum())
 
 

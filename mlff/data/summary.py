@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from mlff.data.checks import smallest_distances
 from mlff.data.dataset import HDF5Dataset, System
+from mlff.data.distances import smallest_distances
 from mlff.properties import PROPERTIES
 
 _MOST_FRAMES = 5000  # searched for the smallest distance of a system
@@ -34,6 +34,22 @@ def summarise(dataset: HDF5Dataset) -> dict[str, Any]:
             for status in ("complete", "crashed", "truncated")
             if (count := sum(each.status == status for each in named))
         },
+        "report": list(dataset.report),
+        "trajectories": [
+            {
+                "name": each.name,
+                "system": dataset.systems[each.system].name,
+                "frames": each.count,
+                "status": each.status,
+                "source": each.source,
+                "checks": {
+                    figure: float(values[row])
+                    for figure, values in dataset.checks.items()
+                    if row < len(values) and np.isfinite(values[row])
+                },
+            }
+            for row, each in enumerate(dataset.trajectories)
+        ],
         "sources": sorted({each.source for each in dataset.trajectories if each.source}),
         "systems": [_system(dataset, index) for index in range(len(dataset.systems))],
         "splits": {

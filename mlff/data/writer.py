@@ -16,10 +16,11 @@ import filelock
 import h5py
 import numpy as np
 
+from mlff.data.checks import FIGURES
 from mlff.data.columns import checked, stack
 from mlff.data.frame import Frame
 from mlff.data.rewrite import committed_counts, grow_dataset, remove_leftovers, rewrite, write_new
-from mlff.data.schema import NAME_LENGTH, SOURCE_LENGTH, SPLIT_KINDS, SPLIT_PARTS, STATUSES, open_checked
+from mlff.data.schema import NAME_LENGTH, SOURCE_LENGTH, SPLIT_KINDS, SPLIT_PARTS, STATUSES, decode, open_checked
 
 
 class HDF5Writer:
@@ -51,6 +52,8 @@ class HDF5Writer:
         self._file: h5py.File | None = None
         self._growing = False
         self._splits: dict[str, tuple[dict[str, np.ndarray], dict[str, object]]] = {}
+        self._problems: list[str] = []
+        self._figures: dict[int, Mapping[str, float]] = {}
         self._lock = filelock.FileLock(self.path.with_name(f".{self.path.name}.lock"))
         try:
             self._lock.acquire(timeout=0)
@@ -85,13 +88,15 @@ class HDF5Writer:
 
     def finalize(self) -> None:
         """Make the file contiguous, with its splits, in place of the growing one, and close the writer."""
-        if self._growing or self._splits or not self.file.attrs["finalized"]:
+        if self._growing or self._splits or self._problems or self._figures or not self.file.attrs["finalized"]:
             self.file.close()
             self._file = None
 
             def store(new: h5py.File) -> None:
                 for name, (pairs, attrs) in self._splits.items():
                     _store_split(new, name, pairs, attrs)
+                if self._problems or self._figures:
+                    _store_report(new, self._problems, self._figures)
 
             rewrite(self.path, chunked=False, change=store)
         self.close()
@@ -201,11 +206,13 @@ class HDF5Writer:
         status: Literal["complete", "crashed", "truncated"] = "complete",
         source: str = "",
         source_sha256: str = "",
+        checks: Mapping[str, float] | None = None,
     ) -> int:
         """Append one trajectory, or, without ``name``, frames of no known trajectory; the index of its first row.
 
         ``frames`` are Frames or columns ``{"positions": [F,N,3], "energy": [F,S], "forces": [F,N,S,3], ...}`` with the
-        names, shapes and units of mlff.properties; ``dt`` is the time between frames in fs.
+        names, shapes and units of mlff.properties; ``dt`` is the time between frames in fs; ``checks`` are figures of
+        mlff.data.checks, stored when the file is finalized.
         """
         group = self._system(system)
         owner = f"trajectory {name!r}" if name else f"frames of system {system!r}"
@@ -246,7 +253,13 @@ class HDF5Writer:
             dataset.resize((number + 1,))
             dataset[number] = value
         self.file.flush()
+        if checks:
+            self._figures[number] = checks
         return first
+
+    def add_report(self, problems: Sequence[str]) -> None:
+        """Keep sentences about what was dropped, masked or doubtful, after those that the file has already."""
+        self._problems += problems
 
     def add_split(
         self,
@@ -332,6 +345,27 @@ def _store_split(file: h5py.File, name: str, pairs: dict[str, np.ndarray], attrs
     group.attrs.update(attrs)
     for part, values in pairs.items():
         group.create_dataset(part, data=values)
+
+
+def _store_report(file: h5py.File, problems: Sequence[str], figures: Mapping[int, Mapping[str, float]]) -> None:
+    """Add sentences and figures to /report; figures are one value a trajectory, NaN where it has none."""
+    group = file.require_group("report")
+    checks = group.require_group("checks")
+    held = decode(group["problems"][:]) if "problems" in group else []
+    if "problems" in group:
+        del group["problems"]
+    group.create_dataset("problems", data=[*held, *problems], dtype=h5py.string_dtype("utf-8"))
+    num = len(file["trajectories/name"])
+    for name in sorted({*checks, *(name for each in figures.values() for name in each)}):
+        values = np.full(num, np.nan)
+        if name in checks:
+            values[: len(checks[name])] = checks[name][:num]
+            del checks[name]
+        for row, each in figures.items():
+            values[row] = each.get(name, values[row])
+        dataset = checks.create_dataset(name, data=values)
+        unit, text = FIGURES.get(name, ("", ""))
+        dataset.attrs.update({"unit": unit, "convention": text})
 
 
 def _prepare(frames: h5py.Group, columns: Mapping[str, np.ndarray], first: int) -> None:

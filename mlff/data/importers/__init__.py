@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from mlff.data.checks import check
-from mlff.data.dataset import HDF5Dataset
+import numpy as np
+from ase.data import atomic_masses
+
+from mlff.data.checks import check_trajectory
 from mlff.data.importers.assemble import Assembler
-from mlff.data.importers.report import ImportReport
+from mlff.data.importers.report import ImportReport, Row
 from mlff.data.importers.sharc import SHARC
 from mlff.data.importers.spainn_db import SPAINN_DB
 from mlff.data.importers.trajectory import ImportedTrajectory, Importer, ImportOptions, SystemFacts, stride
@@ -97,11 +100,16 @@ def import_sources(
         with HDF5Writer(growing, durable=False) as writer:
             assembler = Assembler(writer, level_of_theory=level_of_theory, charge=charge)
             for trajectory in _read(found, options, report):
-                report.lines += trajectory.notes
-                report.problems += trajectory.problems
+                problems = trajectory.problems
                 if trajectory.num_frames:
                     report.num_frames += trajectory.num_frames
-                    assembler.add(trajectory)
+                    stored = assembler.add(trajectory, trajectory.checks)
+                    if stored is not None and trajectory.name is not None and stored != trajectory.name:
+                        problems = [each.replace(trajectory.name, stored, 1) for each in problems]
+                    called, status = (stored, trajectory.status) if stored else (_short(trajectory.source), "unordered")
+                    report.rows.append(Row(called, trajectory.num_frames, status, trajectory.checks))
+                report.lines += trajectory.notes
+                report.problems += problems
             if not report.num_frames:
                 why = "; ".join(report.problems[:3]) or "the sources are empty"
                 raise ValueError(f"no whole frame was found, nothing was written: {why}")
@@ -112,7 +120,7 @@ def import_sources(
                 writer.add_split(split_name, split, kind=kind, note="given by the names of the source files")
                 sizes = ", ".join(f"{part} {len(rows)}" for part, rows in split.items())
                 report.lines.append(f"split {split_name!r} ({kind}): {sizes}")
-        report.problems += check(HDF5Dataset(growing))
+            writer.add_report(report.problems)
         if strict and report.problems:
             raise ValueError(
                 f"`--strict` was given and the sources have {len(report.problems)} problems, nothing was written; "
@@ -157,15 +165,35 @@ def _within(folder: Path, format_: str | None) -> list[tuple[str, Path]]:
 def _read(found: list[tuple[str, Path]], options: ImportOptions, report: ImportReport) -> Iterator[ImportedTrajectory]:
     """The trajectories of all sources in their order; one that cannot be read is a problem, not the end."""
     together = [path for name, path in found if FORMATS[name].together]
+    first_of: dict[str, Path] = {}  # hash of a file -> the source that had it first
     for name, path in found:
         importer = FORMATS[name]
         if importer.together:
-            if together:
-                yield from importer.read(together, options)
-                together = []
+            for trajectory in importer.read(together, options) if together else ():
+                yield _checked(trajectory)
+            together = []
             continue
         try:
             for trajectory in importer.read([path], options):
-                yield stride(trajectory, options.every)
+                earlier = first_of.setdefault(trajectory.sha256, path) if trajectory.sha256 else path
+                if earlier != path:
+                    trajectory.problems.append(f"{path}: the same file as {earlier}, so its frames are there twice")
+                yield stride(_checked(trajectory), options.every)
         except (ValueError, OSError) as error:
             report.problems.append(f"{path}: {error}")
+
+
+def _checked(trajectory: ImportedTrajectory) -> ImportedTrajectory:
+    """The trajectory with the figures of its checks, and what they found among its problems."""
+    if not trajectory.num_frames:
+        return trajectory
+    facts = trajectory.system
+    masses = atomic_masses[list(facts.atomic_numbers)] if facts.masses is None else np.array(facts.masses)
+    owner = f"trajectory {trajectory.name}" if trajectory.name is not None else _short(trajectory.source)
+    found = check_trajectory(trajectory.columns, masses, name=trajectory.name, owner=owner, labels=facts.label)
+    return replace(trajectory, checks=found.figures, problems=[*trajectory.problems, *found.problems])
+
+
+def _short(source: str) -> str:
+    """A source without the folders that it is in."""
+    return Path(source).name if os.path.isabs(source) else source

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from ase.formula import Formula
 from ase.symbols import Symbols
@@ -23,8 +25,8 @@ class Assembler:
         self.parts: list[tuple[int, int, str | None]] = []  # (system, row, part) of every frame, as written
         self.times: list[tuple[int, float]] = []  # (trajectory, time) beside it
 
-    def add(self, trajectory: ImportedTrajectory) -> str | None:
-        """Write one trajectory; the name that it got."""
+    def add(self, trajectory: ImportedTrajectory, checks: Mapping[str, float]) -> str | None:
+        """Write one trajectory with the figures of its checks; the name that it got."""
         system = self._system(trajectory.system)
         name = None if trajectory.name is None else self._unused(trajectory.name, trajectory.group)
         first = self.writer.add_trajectory(
@@ -35,6 +37,7 @@ class Assembler:
             status=trajectory.status,
             source=trajectory.source,
             source_sha256=trajectory.sha256,
+            checks=checks,
         )
         index = list(self.systems.values()).index(system)
         key = len(self.names) if name is not None else -1

@@ -62,6 +62,7 @@ class ImportedTrajectory:
     problems: list[str] = field(default_factory=list)  #: dropped, masked, doubtful: one sentence each
     notes: list[str] = field(default_factory=list)  #: what was read, one line each
     parts: tuple[str | None, ...] = ()  #: train, val or test of each frame, where the names of the files say it
+    checks: dict[str, float] = field(default_factory=dict)  #: figures of mlff.data.checks; made by the import itself
     group: str = ""  #: told before the name where two trajectories have one name
 
     @property
