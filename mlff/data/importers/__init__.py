@@ -13,6 +13,8 @@ from ase.data import atomic_masses
 
 from mlff.data.checks import check_trajectory
 from mlff.data.importers.assemble import Assembler
+from mlff.data.importers.newtonx import NEWTON_X
+from mlff.data.importers.pyrai2md_log import PYRAI2MD_LOG
 from mlff.data.importers.report import ImportReport, Row
 from mlff.data.importers.sharc import SHARC
 from mlff.data.importers.spainn_db import SPAINN_DB
@@ -34,6 +36,8 @@ __all__ = [
 FORMATS: dict[str, Importer] = {
     "sharc": SHARC,
     "spainn-db": SPAINN_DB,
+    "newton-x": NEWTON_X,
+    "pyrai2md-log": PYRAI2MD_LOG,
     "extxyz": EXTXYZ,
     "xxmd": XXMD,
     "folder": FOLDER,  # any folder: the last to be asked

@@ -88,6 +88,8 @@ def read_dyn(path: Path) -> DynFrames:
             kept.append(each)
         if chunks[k].count("geometry:") > 1:
             problems.append(f"{path.name}: a frame without its STEP line dropped, after frame {k} of {len(read)}")
+    if "geometry:" in first:
+        problems.append(f"{path.name}: a frame without its STEP line dropped, before the first of the others")
     if chunks and ragged and isinstance(read[-1], _Frame):
         problems.append(f"{path.name} ends within a line, after the energies of its last frame")
     if kept and kept[-1].coefficients is None and any(frame.coefficients is not None for frame in kept):
