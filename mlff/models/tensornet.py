@@ -8,7 +8,6 @@ Frobenius norm is a sum of squares, the three parts are slices, and a message is
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Literal
 
 import torch
@@ -155,8 +154,7 @@ class TensorNet(Model):
         return Features(scalar=self.readout(self.norm(norms)))
 
 
-@lru_cache
-def _basis(dtype: torch.dtype, device: torch.device) -> Tensor:
+def _basis() -> Tensor:
     """Orthonormal 3 x 3 matrices, as rows of nine: identity, three antisymmetric, five symmetric traceless."""
     basis = torch.zeros(9, 3, 3, dtype=torch.float64)
     basis[0] = torch.eye(3, dtype=torch.float64) / 3**0.5
@@ -165,7 +163,10 @@ def _basis(dtype: torch.dtype, device: torch.device) -> Tensor:
         basis[4 + k, j, i] = basis[4 + k, i, j] = 2**-0.5
     basis[7] = torch.diag(basis.new_tensor([1.0, -1.0, 0.0])) / 2**0.5
     basis[8] = torch.diag(basis.new_tensor([-1.0, -1.0, 2.0])) / 6**0.5
-    return basis.view(9, 9).to(device, dtype)
+    return basis.view(9, 9)
+
+
+_BASIS = _basis()
 
 
 def _dyads(v: Tensor) -> Tensor:
@@ -178,13 +179,13 @@ def _dyads(v: Tensor) -> Tensor:
 
 def _to_matrix(components: Tensor) -> Tensor:
     """``[N, 9, F]`` to ``[N, 3, 3, F]``."""
-    basis = _basis(components.dtype, components.device)
+    basis = _BASIS.to(components)
     return torch.matmul(basis.T, components).view(components.shape[0], 3, 3, -1)
 
 
 def _from_matrix(matrix: Tensor) -> Tensor:
     """``[N, 3, 3, F]`` to ``[N, 9, F]``."""
-    return torch.matmul(_basis(matrix.dtype, matrix.device), matrix.reshape(matrix.shape[0], 9, -1))
+    return torch.matmul(_BASIS.to(matrix), matrix.reshape(matrix.shape[0], 9, -1))
 
 
 def _product(a: Tensor, b: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mlff.models import model_config
+from mlff.models import MODELS, model_config
 from mlff.potential.potential import Potential
 from mlff.train import compiled
 from mlff.train.compiled import CompiledGradient
@@ -46,6 +46,17 @@ def test_the_compiled_gradient_is_the_eager_one_for_batches_of_any_size(potentia
         torch.testing.assert_close(found[1], absolute)
         for mine, expected in zip(found[2], gradients):
             torch.testing.assert_close(mine, expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max()))
+
+
+@pytest.mark.parametrize("name", list(MODELS))
+def test_tracing_a_fresh_model_leaves_it_usable(name, azobenzene, monkeypatch):
+    """Nothing that is made while tracing may be kept: TensorNet once cached a constant that had no values."""
+    monkeypatch.setattr(torch, "compile", lambda traced, **_: traced)
+    torch.manual_seed(0)
+    potential = Potential.build(model_config(name, num_features=4, num_layers=1), species=[1, 6, 7]).train()
+    graph, targets = BatchLoader(azobenzene, potential.cutoff).load(np.arange(4))
+    loss, _, _ = ask(CompiledGradient(potential, CONFIG), graph, targets)
+    torch.testing.assert_close(loss, eager(potential, graph, targets)[0])
 
 
 def test_a_single_structure_is_left_to_eager_torch(potential, azobenzene):
