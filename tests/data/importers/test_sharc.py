@@ -312,6 +312,24 @@ def test_charge_is_read_from_the_input_else_from_the_option(run_folder, tmp_path
     assert charges == [0, 2, 1] and HDF5Dataset(tmp_path / "given.h5").systems[0].level_of_theory == "CASSCF"
 
 
+def test_the_same_run_twice_is_told(run_folder, tmp_path):
+    text = SharcRun([6, 1], SINGLETS, 3).ascii()
+    folders = [run_folder(text, name) for name in ("Singlet_1/TRAJ_00001", "Singlet_2/TRAJ_00001")]
+    report = import_sources(folders, tmp_path / "out.h5")
+    assert any("Singlet_2/TRAJ_00001: the same file as" in each for each in report.problems)
+    assert [row.name for row in report.rows] == ["TRAJ_00001", "Singlet_2/TRAJ_00001"]
+    assert HDF5Dataset(tmp_path / "out.h5").report == tuple(report.problems)
+
+
+def test_real_runs_pass_the_checks(surface_hopping, tmp_path):
+    report = import_sources([surface_hopping / "sharc_v2_ch2nh2"], tmp_path / "out.h5")
+    assert report.problems == ["TRAJ_00009: the run ended at step 172 of 200"]
+    for row in report.rows:
+        for figure, value in (("force_slope", 1), ("kinetic_ratio", 1), ("velocity_slope", 1), ("velocity_fit", 1)):
+            assert row.figures[figure] == pytest.approx(value, abs=0.01)
+        assert row.figures["hop_mismatch"] == 0 and row.figures["nac_net"] > 0.01
+
+
 def test_a_folder_of_runs_is_searched_and_a_ruined_run_is_a_line(run_folder, tmp_path):
     run = SharcRun([6, 1], SINGLETS, 3)
     for k in range(3):
