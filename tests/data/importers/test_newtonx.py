@@ -7,7 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mlff.data.importers import ImportOptions
+from mlff.data import HDF5Dataset
+from mlff.data.importers import ImportOptions, import_sources, recognise
 from mlff.data.importers.newtonx import NEWTON_X, read_newtonx
 from mlff.data.importers.newtonx_log import lower_triangle
 from mlff.data.importers.newtonx_raw import read_dyn
@@ -254,6 +255,21 @@ def test_charge_and_level_of_theory_come_from_the_input_of_orca_or_bagel(tmp_pat
     )
     facts = read(folder).system
     assert facts.level_of_theory == "XMS-CASPT2/cc-pvdz" and facts.charge == 1 and not facts.multiplicity
+
+
+def test_a_folder_of_runs_is_imported_whole_and_a_run_without_frames_is_reported(tmp_path):
+    run = Run(num_frames=12)
+    run.write(tmp_path / "runs" / "TRAJ1")
+    run.write(tmp_path / "runs" / "TRAJ2", log=run.log(version="2.6"))
+    empty = run.write(tmp_path / "runs" / "TRAJ3", dyn=run.dyn([]))
+    assert {recognise(tmp_path / "runs" / f"TRAJ{k}") for k in (1, 2, 3)} == {"newton-x"}
+    report = import_sources([tmp_path / "runs"], tmp_path / "out.h5", charge=0)
+    dataset = HDF5Dataset(tmp_path / "out.h5")
+    assert [(each.name, each.count) for each in dataset.trajectories] == [("TRAJ1", 12), ("TRAJ2", 12)]
+    assert len(dataset.systems) == 1
+    assert any(str(empty) in each and "dyn.out has no whole frame" in each for each in report.problems)
+    valid = dataset.systems[0].read("forces_valid", slice(0, 24))
+    assert (valid.sum(axis=1) == 1 - dataset.systems[0].read("hop", slice(0, 24))).all()
 
 
 # -- damaged files -----------------------------------------------------------------------------------------------------
