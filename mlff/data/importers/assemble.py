@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from ase.formula import Formula
 from ase.symbols import Symbols
 
 from mlff.data.importers.trajectory import ImportedTrajectory, SystemFacts
+from mlff.data.schema import SPLIT_PARTS
 from mlff.data.writer import HDF5Writer
+
+
+@dataclass(frozen=True)
+class _Written:
+    """What the given split needs to know of a trajectory: a byte and a time a frame."""
+
+    system: int
+    first: int
+    named: bool
+    parts: np.ndarray
+    times: np.ndarray
 
 
 class Assembler:
@@ -22,8 +35,7 @@ class Assembler:
         self.systems: dict[SystemFacts, str] = {}
         self.names: set[str] = set()
         self.notes: list[str] = []  # what was assumed, for the report
-        self.parts: list[tuple[int, int, str | None]] = []  # (system, row, part) of every frame, as written
-        self.times: list[tuple[int, float]] = []  # (trajectory, time) beside it
+        self.written: list[_Written] = []
 
     def add(self, trajectory: ImportedTrajectory, checks: Mapping[str, float]) -> str | None:
         """Write one trajectory with the figures of its checks; the name that it got."""
@@ -40,23 +52,26 @@ class Assembler:
             checks=checks,
         )
         index = list(self.systems.values()).index(system)
-        key = len(self.names) if name is not None else -1
         parts = trajectory.parts or (None,) * trajectory.num_frames
         times = trajectory.columns.get("time", np.full(trajectory.num_frames, np.nan))
-        self.parts += [(index, first + k, part) for k, part in enumerate(parts)]
-        self.times += [(key, float(time)) for time in times]
+        self.written.append(
+            _Written(index, first, name is not None, _codes(parts), np.asarray(times, dtype=np.float64))
+        )
         return name
 
     def given_split(self) -> tuple[dict[str, np.ndarray], str] | None:
         """The split that the sources' names give, as (system, row) pairs, and what kind of split it is."""
-        held = {part for _, _, part in self.parts if part is not None}
-        if not held:
+        if all((each.parts == 0).all() for each in self.written):
             return None
-        split = {
-            part: np.array([(s, row) for s, row, p in self.parts if p == part], dtype=np.int64).reshape(-1, 2)
-            for part in ("train", "val", "test")
-        }
-        return split, _kind([part for _, _, part in self.parts], self.times)
+        split = {}
+        for code, part in enumerate(SPLIT_PARTS, start=1):
+            pairs = [
+                np.stack([np.full((each.parts == code).sum(), each.system), at], axis=1)
+                for each in self.written
+                if len(at := each.first + np.flatnonzero(each.parts == code))
+            ]
+            split[part] = np.concatenate(pairs) if pairs else np.zeros((0, 2), dtype=np.int64)
+        return split, _kind(self.written)
 
     def _system(self, facts: SystemFacts) -> str:
         if facts not in self.systems:
@@ -101,19 +116,19 @@ class Assembler:
         return name
 
 
-def _kind(parts: list[str | None], times: list[tuple[int, float]]) -> str:
+def _codes(parts: Sequence[str | None]) -> np.ndarray:
+    """Parts as numbers: 0 none, 1 train, 2 val, 3 test."""
+    return np.array([0 if part is None else 1 + SPLIT_PARTS.index(part) for part in parts], dtype=np.int8)
+
+
+def _kind(written: Sequence[_Written]) -> str:
     """What a given split is, seen from the frames: by time, by trajectory, or just given."""
-    spans: dict[int, dict[str, tuple[float, float]]] = {}
-    for part, (trajectory, time) in zip(parts, times, strict=True):
-        if trajectory < 0 or part is None:
-            return "given"
-        held = spans.setdefault(trajectory, {})
-        low, high = held.get(part, (time, time))
-        held[part] = (min(low, time), max(high, time))
-    if all(len(held) == 1 for held in spans.values()):
-        return "trajectory" if len(spans) > 1 else "given"
-    for held in spans.values():
-        ordered = [held[part] for part in ("train", "val", "test") if part in held]
-        if not all(before[1] < after[0] for before, after in zip(ordered, ordered[1:], strict=False)):
+    if any(not each.named or (each.parts == 0).any() for each in written):
+        return "given"
+    if all(len(np.unique(each.parts)) == 1 for each in written):
+        return "trajectory" if len(written) > 1 else "given"
+    for each in written:
+        spans = [each.times[each.parts == code] for code in (1, 2, 3) if (each.parts == code).any()]
+        if not all(before.max() < after.min() for before, after in zip(spans, spans[1:], strict=False)):
             return "given"
     return "time"
