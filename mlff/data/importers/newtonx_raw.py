@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +20,7 @@ _HEAD = re.compile(r"\s*(\d+)\s+Molecular dynamics on state\s+(\d+)\s+TIME =\s*(
 _REJECTED = re.compile(r"N\. of rejec\. hoppings =\s*(\d+)")
 _FUSED = re.compile(r"(\d)-(?=\d)")  # columns of Fortran that touch
 _TITLES = {"geometry:": "geometry", "velocity:": "velocity", "acceleration:": "acceleration"}
+_Shape = tuple[tuple[tuple[int, float], ...], int]  # (number, mass) of each atom, count of energies
 _SAME_TIME = 0.0051  # fs: times are printed with two or three decimals
 
 
@@ -216,7 +218,7 @@ def _numbers(line: str, count: int | None) -> np.ndarray | None:
     return values if (count is None or len(values) == count) and np.isfinite(values).all() else None
 
 
-def _common(shapes) -> tuple[tuple[tuple[int, float], ...], int]:  # type: ignore[no-untyped-def]
+def _common(shapes: Iterable[_Shape]) -> _Shape:
     """What most frames have; of what is equally common, the largest."""
     counts = Counter(shapes)
     return max(counts, key=lambda shape: (counts[shape], len(shape[0]), shape[1]))
