@@ -52,6 +52,9 @@ def command() -> None:
     "--level-of-theory", default="", help='What the energies are of, such as "B3LYP/6-31G*"; kept in the file.'
 )
 @click.option("--charge", type=float, help="Total charge (e), where the sources do not say it; 0 if not given.")
+@click.option(
+    "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes that read runs side by side."
+)
 @click.option("--strict", is_flag=True, help="Write nothing if anything had to be dropped or masked, or looks wrong.")
 @click.option("--overwrite", is_flag=True, help="Replace the output file if it exists.")
 def import_command(
@@ -64,6 +67,7 @@ def import_command(
     forces_key: str | None,
     level_of_theory: str,
     charge: float | None,
+    workers: int,
     strict: bool,
     overwrite: bool,
 ) -> None:
@@ -73,21 +77,28 @@ def import_command(
     program (see --format), or a folder of runs. Damaged files give every whole frame; what was dropped is said. The
     output appears only when it is whole.
     """
+    from rich.console import Console
+    from rich.progress import Progress
+
     from mlff.data.importers import import_sources
 
-    report = import_sources(
-        sources,
-        output,
-        format=format_,
-        split_name=split_name,
-        every=every,
-        energy_key=energy_key,
-        forces_key=forces_key,
-        level_of_theory=level_of_theory,
-        charge=charge,
-        strict=strict,
-        overwrite=overwrite,
-    )
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("reading", total=None)
+        report = import_sources(
+            sources,
+            output,
+            format=format_,
+            split_name=split_name,
+            every=every,
+            energy_key=energy_key,
+            forces_key=forces_key,
+            level_of_theory=level_of_theory,
+            charge=charge,
+            strict=strict,
+            overwrite=overwrite,
+            workers=workers,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
     click.echo(report.text())
     click.echo(f"{report.num_frames:,} frames written to {output}")
 

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
-from ase.data import atomic_masses
-
-from mlff.data.checks import check_trajectory
 from mlff.data.importers.assemble import Assembler
 from mlff.data.importers.newtonx import NEWTON_X
 from mlff.data.importers.pyrai2md_log import PYRAI2MD_LOG
+from mlff.data.importers.reading import read_all, short
 from mlff.data.importers.report import ImportReport, Row
 from mlff.data.importers.sharc import SHARC
 from mlff.data.importers.spainn_db import SPAINN_DB
-from mlff.data.importers.trajectory import ImportedTrajectory, Importer, ImportOptions, SystemFacts, stride
+from mlff.data.importers.trajectory import ImportedTrajectory, Importer, ImportOptions, SystemFacts
 from mlff.data.importers.xyz_sets import EXTXYZ, FOLDER, XXMD
 from mlff.data.writer import HDF5Writer
 
@@ -71,6 +67,8 @@ def import_sources(
     charge: float | None = None,
     strict: bool = False,
     overwrite: bool = False,
+    workers: int = 1,
+    progress: Callable[[int, int], None] | None = None,
 ) -> ImportReport:
     """Read the sources and write ``output``, which appears only when it is whole.
 
@@ -79,11 +77,14 @@ def import_sources(
     split, stored as ``split_name``. ``every`` keeps every so-many-th frame of each trajectory (of each file, so within
     each given split, where the source is xyz). ``level_of_theory`` and ``charge`` (e) are stored where the source does
     not say them. ``strict`` refuses a source from which anything was dropped or masked, or that fails a check
-    (mlff.data.checks).
+    (mlff.data.checks). ``workers`` processes read runs side by side (a script that asks for more than one needs
+    ``if __name__ == "__main__":``); ``progress`` is called with the number of sources read and of all.
     """
     output = Path(output)
     if every < 1:
         raise ValueError(f"`every` is {every}; 1 (all frames) or more was expected")
+    if workers < 1:
+        raise ValueError(f"`workers` is {workers}; 1 or more was expected")
     if not sources:
         raise ValueError("no source was given; name at least one file, zip or folder")
     if output.exists() and not overwrite:
@@ -103,14 +104,16 @@ def import_sources(
         growing = Path(folder) / "frames.h5"
         with HDF5Writer(growing, durable=False) as writer:
             assembler = Assembler(writer, level_of_theory=level_of_theory, charge=charge)
-            for trajectory in _read(found, options, report):
+            for trajectory in read_all(
+                [(FORMATS[name], path) for name, path in found], options, report.problems, workers, progress
+            ):
                 problems = trajectory.problems
                 if trajectory.num_frames:
                     report.num_frames += trajectory.num_frames
                     stored = assembler.add(trajectory, trajectory.checks)
                     if stored is not None and trajectory.name is not None and stored != trajectory.name:
                         problems = [each.replace(trajectory.name, stored, 1) for each in problems]
-                    called, status = (stored, trajectory.status) if stored else (_short(trajectory.source), "unordered")
+                    called, status = (stored, trajectory.status) if stored else (short(trajectory.source), "unordered")
                     report.rows.append(Row(called, trajectory.num_frames, status, trajectory.checks))
                 report.lines += trajectory.notes
                 report.problems += problems
@@ -164,40 +167,3 @@ def _within(folder: Path, format_: str | None) -> list[tuple[str, Path]]:
         elif path.is_dir() and not path.is_symlink():
             found += _within(path, format_)
     return found
-
-
-def _read(found: list[tuple[str, Path]], options: ImportOptions, report: ImportReport) -> Iterator[ImportedTrajectory]:
-    """The trajectories of all sources in their order; one that cannot be read is a problem, not the end."""
-    together = [path for name, path in found if FORMATS[name].together]
-    first_of: dict[str, Path] = {}  # hash of a file -> the source that had it first
-    for name, path in found:
-        importer = FORMATS[name]
-        if importer.together:
-            for trajectory in importer.read(together, options) if together else ():
-                yield _checked(trajectory)
-            together = []
-            continue
-        try:
-            for trajectory in importer.read([path], options):
-                earlier = first_of.setdefault(trajectory.sha256, path) if trajectory.sha256 else path
-                if earlier != path:
-                    trajectory.problems.append(f"{path}: the same file as {earlier}, so its frames are there twice")
-                yield stride(_checked(trajectory), options.every)
-        except (ValueError, OSError) as error:
-            report.problems.append(f"{path}: {error}")
-
-
-def _checked(trajectory: ImportedTrajectory) -> ImportedTrajectory:
-    """The trajectory with the figures of its checks, and what they found among its problems."""
-    if not trajectory.num_frames:
-        return trajectory
-    facts = trajectory.system
-    masses = atomic_masses[list(facts.atomic_numbers)] if facts.masses is None else np.array(facts.masses)
-    owner = f"trajectory {trajectory.name}" if trajectory.name is not None else _short(trajectory.source)
-    found = check_trajectory(trajectory.columns, masses, name=trajectory.name, owner=owner, labels=facts.label)
-    return replace(trajectory, checks=found.figures, problems=[*trajectory.problems, *found.problems])
-
-
-def _short(source: str) -> str:
-    """A source without the folders that it is in."""
-    return Path(source).name if os.path.isabs(source) else source

@@ -321,6 +321,22 @@ def test_the_same_run_twice_is_told(run_folder, tmp_path):
     assert HDF5Dataset(tmp_path / "out.h5").report == tuple(report.problems)
 
 
+def test_workers_write_the_same_file_in_the_same_order(run_folder, tmp_path):
+    folders = [run_folder(SharcRun([6, 1], SINGLETS, 3, seed=k).ascii(), f"TRAJ_{k}") for k in range(5)]
+    folders[2].joinpath("output.dat").write_text("SHARC_version 3.0\n")
+    told = []
+    one = import_sources(folders, tmp_path / "one.h5", progress=lambda *each: told.append(each))
+    assert told == [(k, 5) for k in range(1, 6)]
+    two = import_sources(folders, tmp_path / "two.h5", workers=2)
+    assert one == two and any("TRAJ_2: output.dat has no whole SHARC header" in each for each in one.problems)
+    first, second = (HDF5Dataset(tmp_path / f"{name}.h5") for name in ("one", "two"))
+    assert first.trajectories == second.trajectories
+    for name in first.systems[0].names:
+        np.testing.assert_array_equal(first.systems[0].read(name), second.systems[0].read(name))
+    with pytest.raises(ValueError, match="`workers` is 0"):
+        import_sources(folders, tmp_path / "none.h5", workers=0)
+
+
 def test_real_runs_pass_the_checks(surface_hopping, tmp_path):
     report = import_sources([surface_hopping / "sharc_v2_ch2nh2"], tmp_path / "out.h5")
     assert report.problems == ["TRAJ_00009: the run ended at step 172 of 200"]
