@@ -149,9 +149,7 @@ class MLFFCalculator(Calculator):
         """Compile, which happens in the first call; where that fails, say so and go on without."""
         self._compile_untried = False
         try:
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", message=".*functools.lru_cache")  # traced through; harmless
-                self._forward(graph, forces=True, stress=False)
+            self._forward(graph, forces=True, stress=False)
         except Exception as error:  # whatever the compiler chain raises; an error of the model comes again, uncompiled
             self.potential.model._compiled_call_impl = None
             reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
