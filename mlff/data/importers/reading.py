@@ -14,7 +14,7 @@ import numpy as np
 from ase.data import atomic_masses
 
 from mlff.data.checks import check_trajectory
-from mlff.data.importers.trajectory import ImportedTrajectory, Importer, ImportOptions, stride
+from mlff.data.importers.trajectory import ImportedTrajectory, Importer, ImportOptions, hops, stride
 
 _Progress = Callable[[int, int], None]
 _Read = Callable[[Sequence[Path], ImportOptions], Iterator[ImportedTrajectory]]
@@ -87,11 +87,31 @@ def _checked(trajectory: ImportedTrajectory) -> ImportedTrajectory:
     """The trajectory with the figures of its checks, and what they found among its problems."""
     if not trajectory.num_frames:
         return trajectory
+    trajectory = _finite(trajectory)
+    if not trajectory.num_frames:
+        return trajectory
     facts = trajectory.system
     masses = atomic_masses[list(facts.atomic_numbers)] if facts.masses is None else np.array(facts.masses)
     owner = f"trajectory {trajectory.name}" if trajectory.name is not None else short(trajectory.source)
     found = check_trajectory(trajectory.columns, masses, name=trajectory.name, owner=owner, labels=facts.label)
     return replace(trajectory, checks=found.figures, problems=[*trajectory.problems, *found.problems])
+
+
+def _finite(trajectory: ImportedTrajectory) -> ImportedTrajectory:
+    """Without the frames that have a position which is no number: they are no geometries."""
+    whole = np.isfinite(trajectory.columns["positions"]).all(axis=(1, 2))
+    if whole.all():
+        return trajectory
+    name = trajectory.name or short(trajectory.source)
+    first = int(np.flatnonzero(~whole)[0])
+    problem = (
+        f"{name}: {int((~whole).sum())} frames dropped with positions that are NaN or infinite, first frame {first}"
+    )
+    columns = {key: values[whole] for key, values in trajectory.columns.items()}
+    if "hop" in columns and "active_state" in columns:
+        columns["hop"] = np.where(columns["hop"] == 2, 2, hops(columns["active_state"])).astype(np.uint8)
+    parts = tuple(part for part, keep in zip(trajectory.parts, whole, strict=False) if keep)
+    return replace(trajectory, columns=columns, parts=parts, problems=[*trajectory.problems, problem])
 
 
 def short(source: str) -> str:

@@ -229,6 +229,16 @@ def test_a_netcdf_run_has_the_same_numbers(tmp_path):
         read(tmp_path)
 
 
+def test_positions_that_are_no_numbers_lose_their_frames_only(tmp_path):
+    run = SharcRun([8, 1, 1], TRIPLETS, 5)
+    run.held["positions"][2, 1, 0] = np.nan
+    (tmp_path / "TRAJ").mkdir()
+    run.write_netcdf(tmp_path / "TRAJ")
+    report = import_sources([tmp_path / "TRAJ"], tmp_path / "out.h5")
+    assert "TRAJ: 1 frames dropped with positions that are NaN or infinite, first frame 2" in report.problems
+    assert HDF5Dataset(tmp_path / "out.h5").systems[0].read("step").tolist() == [0, 1, 3, 4]
+
+
 def test_a_run_without_output_dat_gives_what_it_has(tmp_path):
     run = SharcRun([8, 1, 1], TRIPLETS, 5)
     run.write_last_qm(tmp_path)
