@@ -194,7 +194,8 @@ def _step(chunk: str) -> LogStep | str:
 def _tables(chunk: str) -> dict[str, list[str]]:
     """The tables between two dashed lines by their titles; one that does not end is left out."""
     found: dict[str, list[str]] = {}
-    title, rows, dashes = "", [], 0
+    title, dashes = "", 0
+    rows: list[str] = []
     for line in chunk.splitlines():
         if line.startswith("  &"):
             title, rows, dashes = " ".join(line[3:].split()), [], 0
