@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 @click.command(name="evaluate")
 @click.argument("model")
 @click.argument("data")
-@click.option("--split-name", metavar="NAME", help="Split of the data file; by default its only one, or `time`.")
+@click.option("--split-name", metavar="NAME", help="Split of the data file; by default the one that the model was trained on.")
 @click.option(
     "--split", "part", default="test", show_default=True, type=click.Choice(["train", "val", "test", "all"]),
     help="Part of the split to evaluate; `all` takes every frame of the file.",
@@ -61,7 +62,15 @@ def command(
     extra = read_document(resolve(model))["extra"]
     dataset = open_dataset(data)
     columns = chosen_states(states, extra, potential.num_states)
+    trained_on = extra.get("split")
+    if split_name is None and part != "all" and trained_on in dataset.splits:
+        split_name = trained_on
     indices, name = chosen_frames(dataset, split_name, part)
+    if name != trained_on and extra.get("data") == dataset.path.name:
+        warnings.warn(
+            f"the model was trained on split `{trained_on}` of a file of this name, so frames that it was trained on may be "
+            f"among these", stacklevel=1
+        )  # fmt: skip
     if atoms is not None:
         check_torsion(atoms, min(dataset.systems[k].num_atoms for k in set(dataset.locate(indices)[0].tolist())))
     with counting_bar(f"{len(indices)} frames", len(indices)) as progress:

@@ -33,7 +33,7 @@ class DataConfig(Section):
     path: str = EMBEDDED_DATA
     """A native HDF5 file (`mlff data import` makes one), or the word ``azobenzene`` for the set inside the package."""
     split: str | None = None
-    """Name of the split in the file; may be left out where the file has one split only."""
+    """Name of the split in the file; ``time``, ``given`` or the only one where it is left out."""
     num_train: int | None = Field(None, ge=1)
     """Use this many training frames, evenly spaced through the split; all by default. Likewise the next two."""
     num_val: int | None = Field(None, ge=1)

@@ -71,9 +71,10 @@ def open_dataset(path: str) -> HDF5Dataset:
 
 
 def choose_split(dataset: HDF5Dataset, name: str | None) -> str:
-    """The name of the split to use: the given one, the only one, or ``time`` where several include it."""
-    if name is None and "time" in dataset.splits:
-        return "time"
+    """The name of the split to use: the one asked for, else ``time``, else ``given`` (by the source), else the only one."""
+    for usual in ("time", "given"):
+        if name is None and usual in dataset.splits:
+            return usual
     if name is None and len(dataset.splits) > 1:
         raise ValueError(f"`{dataset.path}` has the splits {', '.join(dataset.splits)}; choose one with --split")
     if name is None and not dataset.splits:

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from mlff.cli.main import main
 from mlff.models import model_config
-from mlff.potential.checkpoint import save_potential
+from mlff.potential.checkpoint import load_potential, save_potential
 from mlff.potential.potential import Potential
 from tests.cli.test_train import sentence
 
@@ -60,6 +60,17 @@ def test_all_frames_can_be_evaluated(model, tmp_path):
     result = mlff("evaluate", model, "azobenzene", "--split", "all", "--json", tmp_path / "e.json", "--batch-size", 100)
     assert result.exit_code == 0, result.output
     assert json.loads((tmp_path / "e.json").read_text())["errors"]["num_frames"] == 2194
+
+
+def test_a_model_is_evaluated_on_the_split_that_it_was_trained_on(model, tmp_path):
+    """Frames that test in one split train in another."""
+    extra = {"split": "trajectory", "data": "azobenzene.h5"}
+    save_potential(load_potential(model), tmp_path / "model", extra=extra)
+    arguments = ("evaluate", tmp_path / "model", "azobenzene", "--json", tmp_path / "e.json")
+    assert mlff(*arguments).exit_code == 0
+    assert json.loads((tmp_path / "e.json").read_text())["split_name"] == "trajectory"
+    with pytest.warns(UserWarning, match="was trained on split `trajectory`"):
+        mlff(*arguments, "--split-name", "time")
 
 
 WRONG = [
