@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mlff.data.importers.assemble import Assembler
 from mlff.data.importers.newtonx import NEWTON_X
+from mlff.data.importers.pyrai2md_json import PYRAI2MD_JSON
 from mlff.data.importers.pyrai2md_log import PYRAI2MD_LOG
 from mlff.data.importers.reading import read_all, short
 from mlff.data.importers.report import ImportReport, Row
@@ -34,6 +35,7 @@ FORMATS: dict[str, Importer] = {
     "spainn-db": SPAINN_DB,
     "newton-x": NEWTON_X,
     "pyrai2md-log": PYRAI2MD_LOG,
+    "pyrai2md-json": PYRAI2MD_JSON,
     "extxyz": EXTXYZ,
     "xxmd": XXMD,
     "folder": FOLDER,  # any folder: the last to be asked
