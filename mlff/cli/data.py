@@ -11,7 +11,7 @@ import click
 if TYPE_CHECKING:
     from mlff.data import HDF5Dataset
 
-FORMATS = ("sharc", "spainn-db", "newton-x", "pyrai2md-log", "pyrai2md-json", "extxyz", "xxmd", "folder")
+FORMATS = ("sharc", "spainn-db", "newton-x", "pyrai2md-log", "pyrai2md-json", "shnitsel", "extxyz", "xxmd", "folder")
 """The importers' names, repeated here so that ``--help`` imports none of them; a test holds the two together."""
 
 BOOKKEEPING = ("pbc", "active_state", "active_spin_state", "hop", "trajectory", "step", "time")

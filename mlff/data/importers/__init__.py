@@ -14,6 +14,7 @@ from mlff.data.importers.pyrai2md_log import PYRAI2MD_LOG
 from mlff.data.importers.reading import read_all, short
 from mlff.data.importers.report import ImportReport, Row
 from mlff.data.importers.sharc import SHARC
+from mlff.data.importers.shnitsel import SHNITSEL
 from mlff.data.importers.spainn_db import SPAINN_DB
 from mlff.data.importers.trajectory import ImportedTrajectory, Importer, ImportOptions, SystemFacts
 from mlff.data.importers.xyz_sets import EXTXYZ, FOLDER, XXMD
@@ -36,6 +37,7 @@ FORMATS: dict[str, Importer] = {
     "newton-x": NEWTON_X,
     "pyrai2md-log": PYRAI2MD_LOG,
     "pyrai2md-json": PYRAI2MD_JSON,
+    "shnitsel": SHNITSEL,
     "extxyz": EXTXYZ,
     "xxmd": XXMD,
     "folder": FOLDER,  # any folder: the last to be asked

@@ -1,0 +1,321 @@
+"""SHNITSEL files: read by the names of axes and units, forces and velocities measured instead of believed."""
+
+import json
+import re
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mlff.data import HDF5Dataset
+from mlff.data.importers import import_sources
+from mlff.data.importers.shnitsel import SHNITSEL, read_shnitsel
+from mlff.data.importers.trajectory import ImportOptions
+from mlff.units import ATOMIC_TIME, ATOMIC_VELOCITY, BOHR, HARTREE
+
+NUMBERS = [8, 1, 1]
+STIFFNESS = np.array([0.3, 0.5, 0.2])
+OFFSETS = np.array([-76.0, -75.7, -75.6])
+DT = 0.25  # fs
+REST = np.array([[0.0, 0.0, 0.0], [0.0, 1.5, 1.1], [0.0, -1.5, 1.1]])
+
+
+def motion(num_frames, seed=0):
+    """Atoms that swing about their places on three harmonic surfaces, all in atomic units."""
+    random = np.random.default_rng(seed)
+    frequency, phase = random.uniform(0.01, 0.03, (3, 3)), random.uniform(0, 6, (3, 3))
+    time = np.arange(num_frames) * DT / ATOMIC_TIME
+    angle = frequency * time[:, None, None] + phase
+    shift, velocities = 0.2 * np.sin(angle), 0.2 * frequency * np.cos(angle)
+    energy = OFFSETS + STIFFNESS / 2 * (shift**2).sum(axis=(1, 2))[:, None]
+    forces = -STIFFNESS[:, None, None] * shift[:, None]  # (time, state, atom, xyz)
+    return REST + shift, velocities, energy, forces
+
+
+def written(path, *, num_frames=40, trajectories=1, sign=1, change=None, units=None, attributes=None, order=None):
+    """A file such as SHNITSEL 1.2 writes; ``change(values, attributes)`` alters what a trajectory holds."""
+    axes = {
+        "atXYZ": ("time", "atom", "direction"),
+        "velocities": ("time", "atom", "direction"),
+        "energy": ("time", "state"),
+        "forces": ("time", "state", "atom", "direction"),
+        "nacs": ("time", "statecomb", "atom", "direction"),
+        "dip_perm": ("time", "state", "direction"),
+        "dip_trans": ("time", "statecomb", "direction"),
+        "astate": ("time",),
+        "from": ("statecomb",),
+        "to": ("statecomb",),
+        "state_types": ("state",),
+        "state_charges": ("state",),
+        "atNums": ("atom",),
+    } | (order or {})
+    unit = {"atXYZ": "Bohr", "velocities": "au", "energy": "Hartree", "forces": "Hartree/Bohr", "nacs": "1/Bohr"}
+    unit |= {"time": "fs", "dip_perm": "au", "dip_trans": "au"} | (units or {})
+    with h5py.File(path, "w") as file:
+        file.attrs["__shnitsel_format_version"], file.attrs["DataTree_Level"] = "v1.2", json.dumps("ShnitselDBRoot")
+        for number in range(trajectories):
+            positions, velocities, energy, forces = motion(num_frames, seed=number)
+            random = np.random.default_rng(number)
+            active = np.where(np.arange(num_frames) < num_frames // 2, 2, 1)
+            computed = np.arange(3) == active[:, None] - 1
+            values = {
+                "atXYZ": positions,
+                "velocities": velocities,
+                "energy": energy,
+                "forces": sign * np.where(computed[:, :, None, None], forces, 0.0),
+                "nacs": random.normal(size=(num_frames, 3, 3, 3)),
+                "dip_perm": random.normal(size=(num_frames, 3, 3)),
+                "dip_trans": random.normal(size=(num_frames, 3, 3)),
+                "astate": active,
+                "from": np.array([1, 1, 2]),
+                "to": np.array([2, 3, 3]),
+                "state_types": np.array([1, 1, 3], dtype="i1"),
+                "state_charges": np.array([1.0, 1.0, 1.0]),
+                "atNums": np.array(NUMBERS),
+                "time": np.arange(num_frames) * DT,
+                "state": np.array([1, 2, 3]),
+            }
+            values["nacs"][:, 2] = 0.0
+            held = {"input_format": "newtonx", "input_format_version": "2.2", "completed": True, "delta_t": DT}
+            held |= {"max_ts": num_frames, "trajectory_input_path": f"runs/TRAJ{number + 1}", "trajid": number + 1}
+            held |= {"num_triplets": 1} | (attributes or {})
+            if change is not None:
+                change(values, held)
+            group = file.create_group(f"water/{number}")
+            for key, value in held.items():
+                group.attrs[key] = json.dumps(value)
+            for name, length in (("atom", 3), ("direction", 3), ("statecomb", 3)):
+                group[name] = np.arange(length)
+            for name in ("time", "state"):
+                group[name] = values.pop(name)
+            for name in ("time", "state", "atom", "direction", "statecomb"):
+                group[name].make_scale(name)
+            for name, value in values.items():
+                standard = {"forces": "tsad", "nacs": "tcad"}.get(name)
+                if standard and name in (order or {}):
+                    letter = {"time": "t", "state": "s", "statecomb": "c", "atom": "a", "direction": "d"}
+                    value = value.transpose([standard.index(letter[axis]) for axis in axes[name]])
+                group.create_dataset(name, data=value, chunks=True if np.ndim(value) > 1 else None)
+                for k, axis in enumerate(axes[name]):
+                    group[name].dims[k].attach_scale(group[axis])
+            for name, text in unit.items():
+                if name in group and text is not None:
+                    group[name].attrs["units"] = json.dumps(text)
+    return path
+
+
+def read(path):
+    """The trajectories with frames, and all problems."""
+    found = list(read_shnitsel([path], ImportOptions()))
+    return [each for each in found if each.num_frames], [problem for each in found for problem in each.problems]
+
+
+def close(found, expected):
+    np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-10)
+
+
+def test_a_right_file_is_read_with_every_quantity_and_no_problem(tmp_path):
+    path = written(tmp_path / "a.nc", trajectories=2)
+    assert SHNITSEL.matches(path)
+    trajectories, problems = read(path)
+    assert not problems and [each.name for each in trajectories] == ["TRAJ1", "TRAJ2"]
+    each, columns = trajectories[0], trajectories[0].columns
+    positions, velocities, energy, forces = motion(40)
+    close(columns["positions"], positions * BOHR)
+    close(columns["velocities"], velocities * ATOMIC_VELOCITY)
+    close(columns["energy"], energy * HARTREE)
+    forces = forces.transpose(0, 2, 1, 3) * HARTREE / BOHR
+    close(columns["forces"][:20, :, 1], forces[:20, :, 1])
+    close(columns["forces"][20:, :, 0], forces[20:, :, 0])
+    valid = np.isfinite(columns["forces"]).all(axis=(1, 3))
+    assert valid.tolist() == [[False, True, False]] * 20 + [[True, False, False]] * 20
+    assert np.isnan(columns["nac"][:, :, 2]).all() and np.isfinite(columns["nac"][:, :, :2]).all()
+    random = np.random.default_rng(0)
+    close(columns["nac"][:, :, 0], random.normal(size=(40, 3, 3, 3))[:, 0] / BOHR)
+    assert columns["active_state"].tolist() == [1] * 20 + [0] * 20
+    assert np.flatnonzero(columns["hop"]).tolist() == [20]
+    assert each.system.nac_pairs == ((0, 1), (0, 2), (1, 2)) and len(each.system.dipole_pairs) == 6
+    close(columns["dipole"][:, 0], random.normal(size=(40, 3, 3))[:, 0] * BOHR)
+    assert each.system.multiplicity == (1, 1, 3) and each.system.label == ("S0", "S1", "T1")
+    assert each.system.charge == 1 and each.system.program == "Newton-X 2.2" and each.dt == DT
+    assert each.status == "complete" and each.group == "a/water"
+
+
+def test_gradients_called_forces_get_their_sign_corrected_and_a_line(tmp_path):
+    right = read(written(tmp_path / "a.nc"))[0][0].columns["forces"]
+    trajectories, problems = read(written(tmp_path / "b.nc", sign=-1))
+    close(trajectories[0].columns["forces"], right)
+    assert len(problems) == 1 and "forces are gradients (dE is -1.00 times -F.dx" in problems[0]
+
+
+def test_forces_of_another_unit_or_without_frames_to_measure_them_are_masked(tmp_path):
+    trajectories, problems = read(written(tmp_path / "a.nc", units={"forces": "Hartree/Angstrom"}))
+    assert np.isnan(trajectories[0].columns["forces"]).all() and "masked: dE is 1.89 times -F.dx" in problems[0]
+    trajectories, problems = read(written(tmp_path / "b.nc", num_frames=2))
+    assert np.isnan(trajectories[0].columns["forces"]).all()
+    assert any("too few frames with forces" in problem for problem in problems)
+
+
+def test_a_short_trajectory_takes_the_sign_of_the_others_of_its_program(tmp_path):
+    def shorten(values, held):
+        if held["trajid"] == 2:
+            for name in ("atXYZ", "velocities", "energy", "forces", "nacs", "dip_perm", "dip_trans", "astate", "time"):
+                values[name] = values[name][:3]
+
+    trajectories, problems = read(written(tmp_path / "a.nc", trajectories=2, sign=-1, change=shorten))
+    expected = motion(40, seed=1)[3].transpose(0, 2, 1, 3)[:3, :, 1] * HARTREE / BOHR
+    close(trajectories[1].columns["forces"][:, :, 1], expected)
+    assert any("TRAJ2" in p and "all trajectories of newtonx" in p and "sign corrected" in p for p in problems)
+    assert any("3 frames of 40" in problem for problem in problems) and trajectories[1].status == "truncated"
+
+
+def test_wrong_velocities_are_masked_with_a_line(tmp_path):
+    def wrong(values, held):
+        values["velocities"] = np.random.default_rng(1).normal(size=values["velocities"].shape)
+
+    trajectories, problems = read(written(tmp_path / "a.nc", change=wrong))
+    assert np.isnan(trajectories[0].columns["velocities"]).all() and len(problems) == 1
+    assert re.search(r"velocities are masked: .* correlation -?0\.\d\d", problems[0])
+    trajectories, problems = read(written(tmp_path / "b.nc", units={"velocities": "angstrom/fs"}))
+    assert np.isnan(trajectories[0].columns["velocities"]).all() and "masked" in problems[0]
+
+
+def test_axes_are_taken_by_name_and_units_from_the_attributes(tmp_path):
+    expected = read(written(tmp_path / "a.nc"))[0][0].columns
+    order = {"forces": ("time", "atom", "state", "direction"), "nacs": ("atom", "time", "direction", "statecomb")}
+    found = read(written(tmp_path / "b.nc", order=order))[0][0].columns
+    close(found["forces"], expected["forces"])
+    close(found["nac"], expected["nac"])
+
+    def angstrom(values, held):
+        values["atXYZ"] = values["atXYZ"] * BOHR
+        values["energy"] = values["energy"] * HARTREE
+        values["forces"] = values["forces"] * HARTREE / BOHR
+
+    units = {"atXYZ": "Angstrom", "energy": "eV", "forces": "eV/Angstrom"}
+    found, problems = read(written(tmp_path / "c.nc", change=angstrom, units=units))
+    assert not problems
+    for name in ("positions", "energy", "forces"):
+        close(found[0].columns[name], expected[name])
+    found, problems = read(written(tmp_path / "d.nc", units={"energy": "furlong"}))
+    assert not found and "the unit 'furlong' of `energy` is not known" in problems[0]
+    found, problems = read(written(tmp_path / "e.nc", units={"energy": None}))
+    assert found and "`energy` says no unit; au is assumed" in problems[0]
+
+
+def test_pairs_named_downwards_get_the_other_sign_and_our_order(tmp_path):
+    def turned(values, held):
+        values["from"], values["to"] = np.array([3, 2, 1]), np.array([1, 1, 2])
+        values["nacs"] = np.stack([-values["nacs"][:, 1], -values["nacs"][:, 0], values["nacs"][:, 0]], axis=1)
+        del values["dip_trans"]
+        values["from"][2], values["to"][2] = 2, 3
+
+    columns = read(written(tmp_path / "a.nc", change=turned))[0][0].columns
+    expected = read(written(tmp_path / "b.nc"))[0][0].columns
+    close(columns["nac"][:, :, :2], expected["nac"][:, :, :2])
+    close(columns["nac"][:, :, 2], expected["nac"][:, :, 0])
+
+
+def test_incomplete_runs_spin_components_and_unknown_variables_are_told(tmp_path):
+    def more(values, held):
+        values["strange"] = np.ones((40, 3))
+
+    path = written(tmp_path / "a.nc", attributes={"completed": False, "num_triplets": 1})
+    trajectories, problems = read(path)
+    assert trajectories[0].status == "crashed" and "did not complete" in problems[0]
+
+    def components(values, held):
+        values["state_types"] = np.array([3, 3, 3])
+
+    trajectories, problems = read(written(tmp_path / "b.nc", change=components))
+    assert trajectories[0].system.multiplicity == () and "spin components" in problems[0]
+
+    def broken_frames(values, held):
+        values["atXYZ"] = values["atXYZ"].copy()
+        values["atXYZ"][[3, 7]] = np.nan
+
+    trajectories, problems = read(written(tmp_path / "c.nc", change=broken_frames))
+    assert trajectories[0].num_frames == 38 and any("2 frames dropped" in problem for problem in problems)
+
+    def no_elements(values, held):
+        values["atNums"] = np.array([0, 0, 0])
+
+    assert "elements of its atoms are not known" in read(written(tmp_path / "d.nc", change=no_elements))[1][0]
+
+
+def test_other_files_are_not_taken_for_one(tmp_path):
+    with h5py.File(tmp_path / "other.nc", "w") as file:
+        file["a"] = 1
+    (tmp_path / "classic.nc").write_bytes(b"CDF\x01" + bytes(100))
+    assert not SHNITSEL.matches(tmp_path / "other.nc") and not SHNITSEL.matches(tmp_path / "classic.nc")
+    with pytest.raises(ValueError, match="no group has a variable `atXYZ`"):
+        read(tmp_path / "other.nc")
+    with pytest.raises(ValueError, match="damaged or no netCDF 4"):
+        read(tmp_path / "classic.nc")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    return written(tmp_path_factory.mktemp("whole") / "whole.nc", trajectories=2)
+
+
+@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_mutilated_files_give_what_is_whole_and_a_line_for_the_rest(tmp_path, whole, data):
+    path, content = tmp_path / "a.nc", bytearray(whole.read_bytes())
+    if data.draw(st.booleans()):
+        del content[data.draw(st.integers(0, len(content) - 1)) :]
+    else:
+        start = data.draw(st.integers(0, len(content) - 1))
+        content[start : start + 200] = bytes(200)
+    path.write_bytes(content)
+    SHNITSEL.matches(path)
+    try:
+        trajectories, problems = read(path)
+    except (ValueError, OSError):
+        return
+    assert sum(each.num_frames for each in trajectories) == 80 or problems
+
+
+def shared(shared_data):
+    return shared_data / "surface_hopping" / "shnitsel_nc" / "newtonx_R02a_3traj_shnitsel_v1.2.nc"
+
+
+def test_shared_file_has_its_sign_corrected_and_its_velocities_masked(shared_data):
+    trajectories, problems = read(shared(shared_data))
+    assert [(each.name, each.num_frames) for each in trajectories] == [(f"TRAJ{k}", 801) for k in (1, 2, 3)]
+    for name in ("TRAJ1", "TRAJ2", "TRAJ3"):
+        assert sum(name in problem and "sign corrected" in problem for problem in problems) == 1
+        assert sum(name in problem and "velocities are masked" in problem for problem in problems) == 1
+    assert "correlation -0.04" in next(problem for problem in problems if "velocities are masked" in problem)
+    assert all(np.isnan(each.columns["velocities"]).all() for each in trajectories)
+    columns = trajectories[0].columns
+    assert np.flatnonzero(columns["hop"]).tolist() == [88]
+    valid = np.isfinite(columns["forces"]).all(axis=(1, 3))
+    assert (valid.sum(axis=1) == 1).all() and valid[np.arange(801), columns["active_state"]].all()
+    nac_valid = np.isfinite(columns["nac"]).all(axis=(1, 3))
+    assert nac_valid[:, 0].all() and not nac_valid[400:, 2].any()
+
+
+def test_shared_file_equals_the_output_that_it_was_made_from(shared_data):
+    each = read(shared(shared_data))[0][0]
+    text = (shared_data / "surface_hopping/newtonx_v22_R02a_bagel/TRAJ1/RESULTS/dyn.out").read_text()
+    blocks = re.split(r"\n\s*(?:Initial|New) geometry:\s*\n", text)[1:]
+    rows = [[line.split()[2:5] for line in block.splitlines()[:14]] for block in blocks]
+    positions = np.array(rows, dtype=float)
+    assert positions.shape == (801, 14, 3)
+    np.testing.assert_allclose(each.columns["positions"] / BOHR, positions, atol=2e-6)
+    energies = np.array([line.split()[4:7] for line in text.splitlines() if line.startswith("%")], dtype=float)
+    np.testing.assert_allclose(each.columns["energy"] / HARTREE, energies, atol=1e-6)
+    np.testing.assert_allclose(each.columns["energy"][0] / HARTREE, [-232.577008, -232.406006, -232.387657], atol=1e-6)
+
+
+def test_shared_file_imports_without_a_failing_check(shared_data, tmp_path):
+    report = import_sources([shared(shared_data)], tmp_path / "a.h5")
+    dataset = HDF5Dataset(tmp_path / "a.h5")
+    assert [(each.name, each.count, each.dt) for each in dataset.trajectories] == [
+        (f"TRAJ{k}", 801, 0.5) for k in (1, 2, 3)
+    ]
+    assert not [problem for problem in report.problems if "1 was expected" in problem]
