@@ -89,7 +89,7 @@ class TrajectoryGroup:
         """Values with the axes in this order, in our units; rows that are damaged are NaN; None: there are none."""
         try:
             dataset = self.group[name]
-            held = _axes(dataset)
+            held = _axes(dataset) if isinstance(dataset, h5py.Dataset) else ()
         except DAMAGE:
             return None
         if not isinstance(dataset, h5py.Dataset) or dataset.dtype.kind not in "biuf":
