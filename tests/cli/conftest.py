@@ -17,7 +17,7 @@ from mlff.potential.potential import Potential
 
 
 @pytest.fixture
-def workplace(tmp_path, monkeypatch) -> Path:
+def working_folder(tmp_path, monkeypatch) -> Path:
     """A working folder with ``model`` (H, C, O; two states) and ``ethanol.xyz``."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)

@@ -6,7 +6,7 @@ from ase.build import molecule
 from ase.io import read, write
 
 
-def test_a_simulation_with_everything(workplace, mlff):
+def test_a_simulation_with_everything(working_folder, mlff):
     result = mlff(
         "md", "model", "ethanol.xyz", "--time", "20", "--temperature", "200", "--equilibrate", "5", "--seed", "3",
         "--plot", "energies.png", "-o", "run.traj", "--dtype", "float64",
@@ -15,26 +15,26 @@ def test_a_simulation_with_everything(workplace, mlff):
     assert "20 fs in 40 steps of 0.5 fs (nve, seed 3)" in result.stdout
     assert "meV/atom/ps, RMS" in result.stdout and "ns/day" in result.stdout
     assert len(read("run.traj", ":")) == 5
-    assert (workplace / "energies.png").read_bytes()[:4] == b"\x89PNG"
+    assert (working_folder / "energies.png").read_bytes()[:4] == b"\x89PNG"
     table = np.loadtxt("run.csv", delimiter=",", skiprows=1)
     assert table.shape == (5, 6) and table[-1, 1] == 20
-    assert sorted(path.name for path in workplace.iterdir()) == [
+    assert sorted(path.name for path in working_folder.iterdir()) == [
         "energies.png", "ethanol.xyz", "model", "run.csv", "run.state.npz", "run.traj"
     ]  # fmt: skip
 
 
-def test_restart_goes_on_exactly(workplace, mlff):
+def test_restart_goes_on_exactly(working_folder, mlff):
     common = ("--ensemble", "langevin", "--seed", "1")
     assert mlff("md", "model", "ethanol.xyz", *common, "--steps", "20", "-o", "a.xyz").exit_code == 0
     result = mlff("md", "model", "ethanol.xyz", *common, "--steps", "40", "-o", "a.xyz", "--restart", "--plot", "a.png")
     assert result.exit_code == 0, result.output
     assert mlff("md", "model", "ethanol.xyz", *common, "--steps", "40", "-o", "b.xyz").exit_code == 0
-    assert (workplace / "a.xyz").read_text() == (workplace / "b.xyz").read_text()
+    assert (working_folder / "a.xyz").read_text() == (working_folder / "b.xyz").read_text()
     again = mlff("md", "model", "ethanol.xyz", *common, "--steps", "40", "-o", "a.xyz", "--restart", "--timestep", "1")
     assert again.exit_code == 2 and "timestep 0.5 -> 1.0" in again.stderr
 
 
-def test_velocities_of_the_structure_are_kept(workplace, mlff):
+def test_velocities_of_the_structure_are_kept(working_folder, mlff):
     atoms = molecule("CH3CH2OH")
     atoms.set_velocities(np.full((9, 3), 0.01))
     write("moving.xyz", atoms)
@@ -44,7 +44,7 @@ def test_velocities_of_the_structure_are_kept(workplace, mlff):
     assert read("ethanol-md.traj").get_temperature() > 50
 
 
-def test_an_explosion_ends_with_its_reason_and_exit_code_1(workplace, mlff):
+def test_an_explosion_ends_with_its_reason_and_exit_code_1(working_folder, mlff):
     arguments = ("--steps", "100", "--max-temperature", "10", "--plot", "a.png", "--seed", "0")
     result = mlff("md", "model", "ethanol.xyz", *arguments)
     assert result.exit_code == 1
@@ -52,13 +52,13 @@ def test_an_explosion_ends_with_its_reason_and_exit_code_1(workplace, mlff):
     assert len(read("ethanol-md.traj", ":")) >= 1
 
 
-def test_existing_files_are_kept_unless_asked(workplace, mlff):
+def test_existing_files_are_kept_unless_asked(working_folder, mlff):
     command = ("md", "model", "ethanol.xyz", "--steps", "10", "--plot", "a.png")
     assert mlff(*command).exit_code == 0
-    kept = (workplace / "ethanol-md.traj").read_bytes()
+    kept = (working_folder / "ethanol-md.traj").read_bytes()
     result = mlff(*command)
     assert result.exit_code == 2 and "`ethanol-md.traj` exists already" in result.stderr
-    assert (workplace / "ethanol-md.traj").read_bytes() == kept
+    assert (working_folder / "ethanol-md.traj").read_bytes() == kept
     assert mlff(*command, "--overwrite").exit_code == 0
 
 
@@ -86,10 +86,10 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("arguments", "message"), MISTAKES, ids=[" ".join(arguments) for arguments, _ in MISTAKES])
-def test_a_mistake_is_one_sentence_and_exit_code_2_and_no_file(workplace, mlff, arguments, message):
-    (workplace / "close.xyz").write_text("2\n\nH 0 0 0\nH 0 0 0.01\n")
-    before = sorted(workplace.iterdir())
+def test_a_mistake_is_one_sentence_and_exit_code_2_and_no_file(working_folder, mlff, arguments, message):
+    (working_folder / "close.xyz").write_text("2\n\nH 0 0 0\nH 0 0 0.01\n")
+    before = sorted(working_folder.iterdir())
     result = mlff("md", *arguments)
     assert result.exit_code == 2, result.output
     assert message in result.stderr
-    assert sorted(workplace.iterdir()) == before
+    assert sorted(working_folder.iterdir()) == before

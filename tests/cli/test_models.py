@@ -10,9 +10,9 @@ from mlff.potential import pretrained
 
 
 @pytest.fixture
-def shipped(workplace, monkeypatch):
-    root = workplace / "models"
-    shutil.copytree(workplace / "model", root / "azobenzene-painn")
+def shipped(working_folder, monkeypatch):
+    root = working_folder / "models"
+    shutil.copytree(working_folder / "model", root / "azobenzene-painn")
     monkeypatch.setattr(pretrained, "models_folder", lambda: root)
     return root
 
@@ -35,7 +35,7 @@ def test_a_listed_name_works_as_a_model(shipped, mlff):
     assert result.exit_code == 2 and "did you mean `azobenzene-painn`?" in result.stderr
 
 
-def test_no_models(workplace, mlff, monkeypatch):
+def test_no_models(working_folder, mlff, monkeypatch):
     monkeypatch.setattr(pretrained, "models_folder", lambda: None)
     result = mlff("models")
     assert result.exit_code == 0 and "No models are installed" in result.stdout

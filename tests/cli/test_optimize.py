@@ -6,7 +6,7 @@ from ase.build import bulk, molecule
 from ase.io import read, write
 
 
-def test_it_prints_a_summary_and_writes_the_relaxed_structure(workplace, mlff):
+def test_it_prints_a_summary_and_writes_the_relaxed_structure(working_folder, mlff):
     result = mlff("optimize", "model", "ethanol.xyz", "--fmax", "0.02")
     assert result.exit_code == 0, result.output
     for word in ("initial energy", "final energy", "final force", "RMSD", "steps", "ethanol-optimized.xyz"):
@@ -16,7 +16,7 @@ def test_it_prints_a_summary_and_writes_the_relaxed_structure(workplace, mlff):
     assert f"{relaxed.get_potential_energy():.4f}" in result.stdout
 
 
-def test_not_converged_is_exit_code_1_and_the_structure_is_kept(workplace, mlff):
+def test_not_converged_is_exit_code_1_and_the_structure_is_kept(working_folder, mlff):
     result = mlff("optimize", "model", "ethanol.xyz", "--fmax", "1e-7", "--steps", "2", "-o", "out.xyz")
     assert result.exit_code == 1
     assert result.stderr.startswith("Not converged: after 2 steps the largest force is")
@@ -24,7 +24,7 @@ def test_not_converged_is_exit_code_1_and_the_structure_is_kept(workplace, mlff)
 
 
 @pytest.mark.parametrize("optimizer", ["BFGS", "lbfgs", "FIRE"])
-def test_options(workplace, mlff, optimizer):
+def test_options(working_folder, mlff, optimizer):
     result = mlff(
         "optimize", "model", "ethanol.xyz", "--fmax", "0.05", "--optimizer", optimizer, "--state", "1", "--dtype", "float32",
         "--device", "cpu", "--trajectory", "path.traj", "-o", "out.traj",
@@ -33,25 +33,25 @@ def test_options(workplace, mlff, optimizer):
     assert read("path.traj").get_potential_energy() == pytest.approx(read("out.traj").get_potential_energy())
 
 
-def test_cell(workplace, mlff):
+def test_cell(working_folder, mlff):
     write("diamond.cif", bulk("C", cubic=True))
     result = mlff("optimize", "model", "diamond.cif", "--cell", "--steps", "3", "--fmax", "1e-6", "-o", "out.cif")
     assert result.exit_code == 1
     assert read("out.cif").cell.volume != pytest.approx(read("diamond.cif").cell.volume, rel=1e-4)
 
 
-def test_a_frame_of_a_file(workplace, mlff):
+def test_a_frame_of_a_file(working_folder, mlff):
     write("two.xyz", [molecule("H2O"), molecule("CH4")])
     assert mlff("optimize", "model", "two.xyz@0", "--steps", "1").exit_code in (0, 1)
     assert read("two-optimized.xyz").get_chemical_formula() == "H2O"
 
 
-def test_existing_output_is_kept_unless_asked(workplace, mlff):
-    (workplace / "out.xyz").write_text("precious")
+def test_existing_output_is_kept_unless_asked(working_folder, mlff):
+    (working_folder / "out.xyz").write_text("precious")
     command = ("optimize", "model", "ethanol.xyz", "--fmax", "0.05", "-o", "out.xyz")
     result = mlff(*command)
     assert result.exit_code == 2 and "`out.xyz` exists already" in result.stderr
-    assert (workplace / "out.xyz").read_text() == "precious"
+    assert (working_folder / "out.xyz").read_text() == "precious"
     assert mlff(*command, "--overwrite").exit_code == 0
     assert len(read("out.xyz")) == 9
 
@@ -83,15 +83,15 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("arguments", "message"), MISTAKES, ids=[" ".join(arguments) for arguments, _ in MISTAKES])
-def test_a_mistake_is_one_sentence_and_exit_code_2_and_no_file(workplace, mlff, arguments, message):
+def test_a_mistake_is_one_sentence_and_exit_code_2_and_no_file(working_folder, mlff, arguments, message):
     write("iron.xyz", molecule("H2O"))
-    (workplace / "iron.xyz").write_text("1\n\nFe 0 0 0\n")
-    (workplace / "broken.xyz").write_text("3\ncut\nC 0 0 0\n")
-    (workplace / "text.dat").write_text("hello")
+    (working_folder / "iron.xyz").write_text("1\n\nFe 0 0 0\n")
+    (working_folder / "broken.xyz").write_text("3\ncut\nC 0 0 0\n")
+    (working_folder / "text.dat").write_text("hello")
     write("two.xyz", [molecule("H2O"), molecule("CH4")])
-    before = sorted(workplace.iterdir())
+    before = sorted(working_folder.iterdir())
     result = mlff("optimize", *arguments)
     assert result.exit_code == 2, result.output
     assert message in result.stderr
     assert "Traceback" not in result.output and len(result.stderr.strip().splitlines()[-1]) < 600
-    assert sorted(workplace.iterdir()) == before
+    assert sorted(working_folder.iterdir()) == before
