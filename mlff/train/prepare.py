@@ -154,7 +154,7 @@ def build_potential(config: TrainConfig, data: RunData, dtype: torch.dtype) -> P
     owners = np.unique(data.dataset.locate(data.train)[0])
     species = sorted({int(z) for k in owners for z in data.dataset.systems[k].atomic_numbers})
     given = config.potential.atomic_energies
-    energies = _fit(data, species) if given == "fit" else _given(given, species)
+    energies = _fit(data, species, config.loss.energy) if given == "fit" else _given(given, species)
     rms = force_rms(data.dataset, data.train) if any(data.dataset.systems[k].has("forces") for k in owners) else float("nan")
     name, options = config.model["name"], {key: value for key, value in config.model.items() if key != "name"}
     return Potential.build(
@@ -207,10 +207,13 @@ def _given(energies: Mapping[str, float], species: list[int]) -> dict[int, float
     return {z: found[z] for z in species}
 
 
-def _fit(data: RunData, species: list[int]) -> dict[int, float]:
+def _fit(data: RunData, species: list[int], energy_weight: float) -> dict[int, float]:
     """Least-squares reference energies, one set for all states; zero where the frames have forces only."""
     energies = read_energies(data.dataset, data.train)[:, list(data.states)]
     if not np.isfinite(energies).any():
+        if energy_weight > 0:
+            raise ValueError(f"none of the training frames of `{data.dataset.path}` has an energy; set `loss.energy=0` to "
+                             f"learn from forces alone")
         return dict.fromkeys(species, 0.0)
     owners, _ = data.dataset.locate(data.train)
     fitted = fit_atomic_energies([data.dataset.systems[k].atomic_numbers for k in owners], energies)

@@ -121,6 +121,20 @@ def test_one_state_of_several_can_be_learned(quick, console, two_states):
     assert abs(energies.mean() + 96) < 3
 
 
+def test_frames_without_energies_need_a_loss_without_them(quick, console, tmp_path):
+    rng = np.random.default_rng(0)
+    with HDF5Writer(tmp_path / "forces.h5") as writer:
+        writer.add_system("HF", [1, 9])
+        frames = {"positions": rng.normal(size=(20, 2, 3)), "forces": rng.normal(size=(20, 2, 1, 3)).astype(np.float32),
+                  "energy": np.full((20, 1), np.nan)}  # fmt: skip
+        writer.add_trajectory("HF", frames, name="a", dt=1.0)
+        writer.add_split("given", {"train": np.arange(10), "val": np.arange(10, 15), "test": np.arange(15, 20)})
+    data = f"data.path={tmp_path / 'forces.h5'}"
+    with pytest.raises(ValueError, match="has an energy; set `loss.energy=0`"):
+        train(quick(data, data={}), console=console)
+    assert train(quick(data, "loss.energy=0", "epochs=1", data={}), console=console).metrics["test"].error("forces").count == 30
+
+
 def test_stress_is_learned_where_it_has_a_reference(quick, console, tmp_path):
     rng = np.random.default_rng(0)
     positions = np.array([[0.0, 0.0, 0.0], [1.8, 1.8, 1.8]]) + 0.1 * rng.normal(size=(20, 2, 3))
