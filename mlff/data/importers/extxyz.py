@@ -81,8 +81,8 @@ def parse_extxyz(
 ) -> ParsedFile:
     """Every whole frame of the file's bytes, or every ``every``-th of them.
 
-    Which keys hold energy and forces is decided by the first whole frame (``energy``/``forces`` before
-    ``REF_energy``/``REF_forces`` and so on), unless they are given; a later frame that lacks them is masked, and said.
+    Which keys hold energy and forces is decided by the first whole frame that has any (``energy``/``forces`` before
+    ``REF_energy``/``REF_forces`` and so on), unless they are given; a frame that lacks them is masked, and said.
     """
     text = data.decode("utf-8", errors="replace")
     lines = text.split("\n")
@@ -95,7 +95,6 @@ class _Reader:
         self.lines = lines
         self.ends_in_line = ends_in_line  # no newline at the end: the last number may have lost digits
         self.result = ParsedFile(energy_key=energy_key, forces_key=forces_key)
-        self.chosen = False
         self.layouts: dict[str, _Layout | str] = {}
         self.unread: dict[str, None] = {}
 
@@ -157,11 +156,12 @@ class _Reader:
             widths = {len(line) for line in body[:-1]}
             if len(widths) == 1 and len(body[-1].rstrip()) < len(body[0].rstrip()):
                 return "its last line is cut off"
-        if not self.chosen:
-            self._choose(info, layout)
+        before = self.result.energy_key, self.result.forces_key
+        self._choose(info, layout)
         try:
             return self._convert(at, info, layout, [word for row in rows for word in row], keep)
         except (ValueError, KeyError) as error:
+            self.result.energy_key, self.result.forces_key = before
             return f"a value cannot be read ({error})"
 
     def _layout(self, text: str) -> _Layout | str:
@@ -170,7 +170,6 @@ class _Reader:
         return self.layouts[text]
 
     def _choose(self, info: dict[str, str], layout: _Layout) -> None:
-        self.chosen = True
         if self.result.energy_key is None:
             self.result.energy_key = next((key for key in ENERGY_KEYS if key in info), None)
         if self.result.forces_key is None:

@@ -106,6 +106,13 @@ def test_a_truncated_file_gives_every_whole_frame_and_says_so(data):
         assert len(parsed.problems) == 1 and "dropped" in parsed.problems[0]
 
 
+def test_a_frame_that_is_damaged_does_not_choose_the_keys():
+    damaged = "1\n1\n!! disk error !!\nH 0 0.0 0.0 0.5 0.0 -0.25\n"
+    for garbage in (damaged, "1\nno properties\nH 0 0 0\n"):
+        parsed = parse_extxyz((garbage + simple(1, 1.0, x=1)).encode())
+        assert parsed.frames[-1].energy == 1.0 and parsed.frames[-1].forces is not None
+
+
 @RELAXED
 @given(data=st.data())
 def test_a_mutilated_file_loses_only_the_frames_that_were_touched(data):
