@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from .aside import written_aside
+
 COLUMNS = ("step", "time_fs", "potential_eV", "kinetic_eV", "total_eV", "temperature_K")
 
 
@@ -78,12 +80,8 @@ class EnergyLog:
         temperature.set_xlabel("time (ps)")
         figure.suptitle(f"{title}\ndrift {self.drift:+.3g} meV/atom/ps, RMS {self.fluctuation:.3g} meV/atom, "
                         f"mean {self.temperature.mean() if len(time) else 0.0:.0f} K")
-        aside = path.with_name(f".partial-{os.getpid()}-{path.name}")
-        try:
+        with written_aside(path) as aside:
             figure.savefig(aside, dpi=150, format=path.suffix.lstrip(".") or "png")
-            os.replace(aside, path)
-        finally:
-            aside.unlink(missing_ok=True)
 
 
 def append_row(path: Path, row: tuple[float, ...]) -> None:
@@ -113,13 +111,8 @@ def read_rows(path: Path, num_rows: int) -> list[tuple[float, ...]]:
 
 def write_rows(path: Path, rows: list[tuple[float, ...]]) -> None:
     """Write a table anew, aside first and then renamed."""
-    aside = path.with_name(f".partial-{os.getpid()}-{path.name}")
-    try:
-        aside.unlink(missing_ok=True)
+    with written_aside(path) as aside:
         with open(aside, "w", encoding="utf-8", newline="") as file:
             csv.writer(file).writerow(COLUMNS)
         for row in rows:
             append_row(aside, row)
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from ase import Atoms
+
+from .aside import written_aside
 
 STATE_VERSION = 1
 
@@ -46,14 +47,9 @@ class State:
         document = {"version": STATE_VERSION, "settings": asdict(self.settings), "step": self.step,
                     "num_frames": self.num_frames, "energy": self.energy, "num_degrees": self.num_degrees,
                     "random": self.random}
-        aside = path.with_name(f".partial-{os.getpid()}-{path.name}")
-        try:
-            with open(aside, "wb") as file:
-                np.savez(file, document=np.array(json.dumps(document)), atomic_numbers=self.atomic_numbers,
-                         positions=self.positions, momenta=self.momenta)
-            os.replace(aside, path)
-        finally:
-            aside.unlink(missing_ok=True)
+        with written_aside(path) as aside, open(aside, "wb") as file:
+            np.savez(file, document=np.array(json.dumps(document)), atomic_numbers=self.atomic_numbers,
+                     positions=self.positions, momenta=self.momenta)
 
     @classmethod
     def load(cls, path: Path) -> State:

@@ -10,6 +10,8 @@ import ase.io
 from ase import Atoms
 from ase.io.formats import UnknownFileTypeError, filetype, get_ioformat
 
+from .aside import written_aside
+
 
 def read_structure(path: str | os.PathLike[str]) -> Atoms:
     """The structure in a file of any format that ASE reads; of several frames the last, or ``FILE@INDEX``."""
@@ -65,9 +67,5 @@ def structure_format(path: str | os.PathLike[str]) -> str:
 def write_structure(path: str | os.PathLike[str], atoms: Atoms) -> None:
     """Write a structure with its results, aside first and then renamed."""
     path = Path(path)
-    aside = path.with_name(f".partial-{os.getpid()}-{path.name}")
-    try:
+    with written_aside(path) as aside:
         ase.io.write(aside, atoms, format=structure_format(path))
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
