@@ -9,12 +9,12 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from typing import Any
 
 import click
 
 from mlff import __version__
+from mlff.cli.group import LazyGroup
 
 COMMANDS = {
     "data": ("mlff.cli.data", "Import trajectories, look into a data file, split it."),
@@ -36,27 +36,8 @@ class UserError(click.ClickException):
     exit_code = 2
 
 
-class LazyGroup(click.Group):
-    """A group that imports a command's module only to run it."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        return import_module(COMMANDS[cmd_name][0]).command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args[0] not in COMMANDS and not args[0].startswith("-"):
-            raise click.UsageError(f"there is no command {args[0]!r}; the commands are {', '.join(COMMANDS)}", ctx)
-        return super().resolve_command(ctx, args)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+class Commands(LazyGroup):
+    """The commands; what a user can do wrong ends in a sentence."""
 
     def invoke(self, ctx: click.Context) -> Any:
         with plain_warnings():
@@ -123,7 +104,7 @@ def plain_warnings() -> Iterator[None]:
         warnings.formatwarning = before
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, commands_in=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="mlff", message="%(prog)s %(version)s")
 def main() -> None:
     """Machine-learned force fields: from trajectories to a trained potential to simulations.

@@ -6,7 +6,8 @@ import re
 import pytest
 from click.testing import CliRunner
 
-from mlff.cli.data import FORMATS, command
+from mlff.cli.data import command
+from mlff.cli.data.import_ import FORMATS
 from mlff.cli.main import main
 from mlff.data import HDF5Dataset
 

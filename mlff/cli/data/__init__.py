@@ -1,0 +1,24 @@
+"""``mlff data``: trajectories into the native file, a look into it, splits."""
+
+from __future__ import annotations
+
+import click
+
+from mlff.cli.group import LazyGroup
+
+COMMANDS = {
+    "import": ("mlff.cli.data.import_", "Read trajectories and write one native file."),
+    "info": ("mlff.cli.data.info", "What a native file holds, in a screenful."),
+    "split": ("mlff.cli.data.split", "Divide the frames into train, val and test."),
+}
+
+
+@click.group(name="data", cls=LazyGroup, commands_in=COMMANDS)
+def command() -> None:
+    """Import trajectories, look into a data file, split it.
+
+    \b
+    mlff data import azo.zip -o azo.h5
+    mlff data info azo.h5
+    mlff data split azo.h5 --by trajectory --fractions 0.8 0.1 0.1
+    """
