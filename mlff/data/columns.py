@@ -25,6 +25,7 @@ def stack(frames: Sequence[Frame]) -> dict[str, np.ndarray]:
         "forces": (num_atoms, num_states, 3),
         "stress": (num_states, 6),
         "velocities": (num_atoms, 3),
+        "population": (num_states,),
     }
     for name, shape in shapes.items():
         values = [getattr(frame, name) for frame in frames]
@@ -32,7 +33,8 @@ def stack(frames: Sequence[Frame]) -> dict[str, np.ndarray]:
             continue
         absent = np.full(shape, np.nan)
         columns[name] = np.stack([absent if value is None else value for value in values])
-    for name in ("nac", "interstate_coupling", "dipole", "soc_magnitude", "soc", "overlap", "coefficients"):
+    for name in ("nac", "interstate_coupling", "dipole", "soc_magnitude", "soc", "overlap", "coefficients",
+                 "hopping_probability"):  # fmt: skip
         values = [getattr(frame, name) for frame in frames]
         present = next((value for value in values if value is not None), None)
         if present is not None:
@@ -46,6 +48,7 @@ def stack(frames: Sequence[Frame]) -> dict[str, np.ndarray]:
     optional = {
         "active_state": np.array([frame.active_state for frame in frames]),
         "active_spin_state": np.array([frame.active_spin_state for frame in frames]),
+        "active_diagonal_state": np.array([frame.active_diagonal_state for frame in frames]),
         "kinetic_energy": np.array([np.nan if f.kinetic_energy is None else f.kinetic_energy for f in frames]),
         "step": np.array([-1 if frame.step is None else frame.step for frame in frames]),
         "time": np.array([np.nan if frame.time is None else frame.time for frame in frames]),

@@ -183,8 +183,9 @@ class HDF5Dataset(_Frames):
             return system.read(name, row)[0] if system.has(name) else None
 
         trajectory, cell, step, time = value("trajectory"), value("cell"), value("step"), value("time")
-        active, spin, hop, kinetic = (
-            value(name) for name in ("active_state", "active_spin_state", "hop", "kinetic_energy")
+        active, spin, diagonal, hop, kinetic = (
+            value(name)
+            for name in ("active_state", "active_spin_state", "active_diagonal_state", "hop", "kinetic_energy")
         )
         pbc = value("pbc")
 
@@ -209,6 +210,7 @@ class HDF5Dataset(_Frames):
             charge=system.charge,
             active_state=-1 if active is None else int(active),
             active_spin_state=-1 if spin is None else int(spin),
+            active_diagonal_state=-1 if diagonal is None else int(diagonal),
             hop=0 if hop is None else int(hop),
             kinetic_energy=None if kinetic is None or np.isnan(kinetic) else float(kinetic),
             nac=known("nac"),
@@ -218,6 +220,8 @@ class HDF5Dataset(_Frames):
             soc=known("soc"),
             overlap=known("overlap"),
             coefficients=known("coefficients"),
+            hopping_probability=known("hopping_probability"),
+            population=known("population"),
             system=system.name,
             trajectory=self.trajectories[int(trajectory)].name,
             step=None if step is None or step < 0 else int(step),

@@ -23,6 +23,7 @@ _PAIR_SHAPES: tuple[tuple[str, tuple[str | int, ...], type], ...] = (
     ("soc", ("M", "M"), np.complex128),
     ("overlap", ("M", "M"), np.complex128),
     ("coefficients", ("M",), np.complex128),
+    ("hopping_probability", ("M",), np.float64),
 )  # quantities of pairs and spin components, whose numbers the system knows
 
 
@@ -49,6 +50,7 @@ class Frame:
     forces_valid: np.ndarray | None = None  #: bool [S]; derived from NaN where not given
     active_state: int = -1  #: 0-based, -1 unknown
     active_spin_state: int = -1  #: 0-based, -1 unknown
+    active_diagonal_state: int = -1  #: 0-based among the M diagonal states, -1 unknown
     hop: int = 0  #: 1 on the first frame after a hop, 2 frustrated hop, else 0
     kinetic_energy: float | None = None  #: eV
     nac: np.ndarray | None = None  #: f4 [N,P,3] 1/angstrom, <i|d/dR|j>, pairs as in the system
@@ -58,6 +60,8 @@ class Frame:
     soc: np.ndarray | None = None  #: c16 [M,M] eV, hermitian
     overlap: np.ndarray | None = None  #: c16 [M,M]
     coefficients: np.ndarray | None = None  #: c16 [M]
+    hopping_probability: np.ndarray | None = None  #: f8 [M], of a hop into each diagonal state
+    population: np.ndarray | None = None  #: f8 [S], quantum population of each state
     system: str = ""
     trajectory: str | None = None
     step: int | None = None
@@ -79,6 +83,7 @@ class Frame:
             "stress": ((num_states, 6), np.float32),
             "velocities": ((num_atoms, 3), np.float32),
             "masses": ((num_atoms,), np.float64),
+            "population": ((num_states,), np.float64),
             "energy_valid": ((num_states,), np.bool_),
             "forces_valid": ((num_states,), np.bool_),
         }
@@ -118,6 +123,8 @@ class Frame:
         """Number of electronic states, S (1 where nothing says otherwise)."""
         if self.energy is not None:
             return int(np.size(self.energy))
+        if self.forces is None and self.population is not None:
+            return int(np.size(self.population))
         return int(np.shape(self.forces)[1]) if self.forces is not None and np.ndim(self.forces) == 3 else 1
 
     def to_ase(self, state: int = 0) -> Atoms:

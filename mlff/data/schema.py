@@ -29,6 +29,7 @@ FRAME_DATASETS: dict[str, tuple[str, object]] = {  #: dataset under frames/ -> d
     "cell": ("f8", 0.0),
     "active_state": ("i2", -1),
     "active_spin_state": ("i2", -1),
+    "active_diagonal_state": ("i2", -1),
     "step": ("i8", -1),
 }
 TRAJECTORY_COLUMNS = {

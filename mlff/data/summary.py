@@ -12,7 +12,8 @@ from mlff.properties import PROPERTIES
 
 _MOST_FRAMES = 5000  # searched for the smallest distance of a system
 _MEASURED = ("energy", "forces", "stress", "kinetic_energy", "velocities", "nac", "interstate_coupling", "dipole",
-             "soc_magnitude", "soc", "overlap", "coefficients")  # fmt: skip  # with a range; of complex values: absolute
+             "soc_magnitude", "soc", "overlap", "coefficients",
+             "hopping_probability", "population")  # fmt: skip  # with a range; of complex values: absolute
 
 
 def summarise(dataset: HDF5Dataset) -> dict[str, Any]:

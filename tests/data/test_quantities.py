@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 
 from mlff.data import Frame, HDF5Dataset, HDF5Writer
+from mlff.data.columns import stack
 from mlff.properties import PROPERTIES
 
 SIZES = {"N": 3, "S": 2, "P": 1, "Q": 3, "R": 1, "M": 4}
 FRAMES = 5
-COUNTED = ("active_state", "active_spin_state", "hop", "step")
+COUNTED = ("active_state", "active_spin_state", "active_diagonal_state", "hop", "step")
 
 
 def every_quantity(rng):
@@ -88,6 +89,7 @@ def test_missing_values_are_nan_and_masked(written):
             if each.mask_axes == ():
                 assert np.isnan(values).all() and not valid
     frame = HDF5Dataset(system.path)[2]
+    assert np.isfinite(frame.hopping_probability).all() and np.isfinite(frame.population).all()
     assert frame.velocities is None and frame.soc is None and frame.nac is None
     assert np.isnan(frame.dipole[0]).all() and np.isfinite(frame.dipole[1:]).all()
 
@@ -115,3 +117,19 @@ def test_shapes_of_pair_quantities_are_checked():
         Frame(atomic_numbers=[1, 1], positions=np.zeros((2, 3)), nac=np.zeros((2, 3)))
     with pytest.raises(ValueError, match="`soc` has shape"):
         Frame(atomic_numbers=[1], positions=np.zeros((1, 3)), soc=np.zeros(3))
+
+
+def test_what_only_some_frames_know_of_a_hop_is_unknown_in_the_others(written):
+    columns = every_quantity(np.random.default_rng(4))
+    columns["active_diagonal_state"] = np.array([3, -1, 0, 2, 1])
+    for name in ("hopping_probability", "population"):
+        columns[name][1] = np.nan
+    dataset = written(columns)
+    again = [Frame(np.array([6, 1, 1]), np.zeros((3, 3)), population=[0.25, 0.75]), dataset[0]]
+    assert again[0].num_states == 2
+    stacked = stack(again)
+    assert stacked["active_diagonal_state"].tolist() == [-1, 3]
+    assert np.isnan(stacked["hopping_probability"][0]).all()
+    np.testing.assert_array_equal(stacked["population"], [[0.25, 0.75], columns["population"][0]])
+    assert [frame.active_diagonal_state for frame in dataset] == [3, -1, 0, 2, 1]
+    assert dataset[1].population is None and dataset[1].hopping_probability is None

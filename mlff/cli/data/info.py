@@ -10,7 +10,7 @@ import click
 
 from mlff.cli.data.source import open_data
 
-BOOKKEEPING = ("pbc", "active_state", "active_spin_state", "hop", "trajectory", "step", "time")
+BOOKKEEPING = ("pbc", "active_state", "active_spin_state", "active_diagonal_state", "hop", "trajectory", "step", "time")
 """What frames have that is no measured quantity: not shown in the table."""
 
 
