@@ -51,6 +51,7 @@ def _trajectory(path: Path) -> ImportedTrajectory:
     status, ending = _ending(folder, header, frames)
     problems = [f"{name}: {problem}" for problem in (*frames.problems, *ending, *doubts)]
     found = ", ".join(each for each in columns if each not in ("positions", "time", "step", "hop", "active_spin_state"))
+    without_place = f"; no place for: {', '.join(frames.without_place)}" if frames.without_place else ""
     return ImportedTrajectory(
         facts,
         columns,
@@ -60,7 +61,7 @@ def _trajectory(path: Path) -> ImportedTrajectory:
         source=str(source),
         sha256=sha256(source),
         problems=problems,
-        notes=[f"{name}: {len(frames.step)} frames of {facts.program}, {source.name}: {found}"],
+        notes=[f"{name}: {len(frames.step)} frames of {facts.program}, {source.name}: {found}{without_place}"],
         group=folder.resolve().parent.name,
     )
 

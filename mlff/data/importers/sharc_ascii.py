@@ -16,6 +16,7 @@ from mlff.data.importers.sharc_raw import SharcFrames, SharcHeader, parse_header
 
 _Key = tuple[int, str]
 _TWICE: _Key = (-1, "")  # stands for a block that a frame has twice: the mark of the next frame was lost
+_WITHOUT_PLACE = {9: "random numbers", 10: "run times", 13: "properties of states", 14: "properties of pairs"}
 _END = b"End of header array data"
 _BARE_EXPONENT = re.compile(rb"(\d)([+-]\d{3})(?!\d)")  # Fortran drops the E of exponents of three digits
 
@@ -57,7 +58,10 @@ def read_ascii(path: Path) -> tuple[SharcHeader, SharcFrames]:
         tables[k] = {}
     if not kept:
         raise ValueError(f"{path.name} has no whole frame" + (f": {problems[0]}" if problems else ""))
-    return header, _stacked(kept, header, problems, cut=not last_whole)
+    frames = _stacked(kept, header, problems, cut=not last_whole)
+    numbers = {number for number, _ in seen}
+    frames.without_place = tuple(name for number, name in _WITHOUT_PLACE.items() if number in numbers)
+    return header, frames
 
 
 def _blocks(chunk: bytes) -> dict[_Key, bytes]:
@@ -87,7 +91,15 @@ class _Reader:
         matrix, vector = (num, num, 2), (atoms, 3)
         shapes: dict[_Key, tuple[int, ...]] = {(1, ""): matrix, (2, ""): matrix}
         shapes |= {(3, axis): matrix for axis in "XYZ"}
-        shapes |= {(4, ""): matrix, (5, ""): (num, 2), (7, ""): (1,), (8, ""): (2,), (11, ""): vector, (12, ""): vector}
+        shapes |= {
+            (4, ""): matrix,
+            (5, ""): (num, 2),
+            (6, ""): (num, 1),
+            (7, ""): (1,),
+            (8, ""): (2,),
+            (11, ""): vector,
+            (12, ""): vector,
+        }
         if "write_grad" in header.written:
             shapes |= {(15, str(a)): vector for a in range(1, num + 1)}
         if "write_nacdr" in header.written:
@@ -150,7 +162,7 @@ def _stacked(kept: list[dict[_Key, np.ndarray]], header: SharcHeader, problems: 
     if any((4, "") in frame for frame in kept):
         absent = np.full((num, num, 2), np.nan)
         overlap = np.stack([frame.get((4, ""), absent) for frame in kept]).view(np.complex128)[..., 0]
-    kinetic, states, nac = real((7, "")), real((8, "")), None
+    probability, kinetic, states, nac = real((6, "")), real((7, "")), real((8, "")), None
     pairs = [(16, f"{a} {b}") for a in range(1, num + 1) for b in range(1, num + 1)]
     if (flat := real(*pairs)) is not None:
         nac = flat.reshape(len(kept), num, num, -1, 3)
@@ -169,7 +181,9 @@ def _stacked(kept: list[dict[_Key, np.ndarray]], header: SharcHeader, problems: 
         dipole=cplx((3, "X"), (3, "Y"), (3, "Z")),
         overlap=overlap,
         coefficients=cplx((5, "")),
+        hopping_probability=None if probability is None else probability[:, :, 0],
         kinetic_energy=None if kinetic is None else kinetic[:, 0],
+        diagonal_state=None if states is None else states[:, 0].astype(np.int64),
         mch_state=None if states is None else states[:, 1].astype(np.int64),
         velocities=real((12, "")),
         gradients=real(*((15, str(a)) for a in range(1, num + 1))) if num > 1 else _one(real((15, "1"))),

@@ -33,7 +33,7 @@ def read_last_qm(folder: Path) -> tuple[SharcHeader, SharcFrames]:
     """Settings (input, geom) and frames (output.xyz, output.lis, veloc, QM/QM.out) of a run."""
     keys = read_input(folder)
     numbers, masses = _atoms(folder / "geom")
-    positions, time, mch_state, problems, cut = _geometries(folder / "output.xyz", len(numbers))
+    positions, time, states, problems, cut = _geometries(folder / "output.xyz", len(numbers))
     try:
         nstates = tuple(int(word) for word in keys["nstates"])
         stepsize = float(keys["stepsize"][0])
@@ -46,7 +46,8 @@ def read_last_qm(folder: Path) -> tuple[SharcHeader, SharcFrames]:
         step=np.round(time / stepsize).astype(np.int64),
         time=time / ATOMIC_TIME,
         positions=positions / BOHR,
-        mch_state=mch_state,
+        diagonal_state=states[:, 0],
+        mch_state=states[:, 1],
         problems=problems,
         cut=cut,
     )
@@ -68,7 +69,7 @@ def _atoms(path: Path) -> tuple[tuple[int, ...], tuple[float, ...]]:
 
 
 def _geometries(path: Path, num_atoms: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[str], bool]:
-    """Positions (angstrom), times (fs), MCH states, problems, and whether the file ends within a frame."""
+    """Positions (angstrom), times (fs), (diagonal, MCH) states, problems, and whether the file ends within a frame."""
     text = path.read_text(errors="replace")
     lines = text.splitlines()
     size = num_atoms + 2
@@ -83,7 +84,7 @@ def _geometries(path: Path, num_atoms: int) -> tuple[np.ndarray, np.ndarray, np.
             rows = np.array([[float(word) for word in line.split()[1:4]] for line in block[2:]])
             if len(block) < size or rows.shape != (num_atoms, 3) or (last and not text.endswith("\n")):
                 raise ValueError("it is cut off")
-            entry = float(words[0]), int(words[2])
+            entry = float(words[0]), (int(words[1]), int(words[2]))
         except (ValueError, IndexError) as error:
             problems.append(f"output.xyz, line {k + 1}: frame dropped, {error}")
             cut = last

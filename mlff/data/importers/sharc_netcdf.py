@@ -55,6 +55,7 @@ def read_netcdf(folder: Path) -> tuple[SharcHeader, SharcFrames]:
     positions, coefficients, energy = vectors("geom"), buffer("coeff_diag", 2 * num), buffer("Energy", 3)
     assert positions is not None
     hamiltonian, transformation, overlap = (matrices(name) for name in ("H_MCH", "U", "Ovlap"))
+    diagonal = held["state_diag"][:count].ravel().astype(np.int64) if "state_diag" in held else None
     step = held["time_step"][:count].ravel().astype(np.int64)
     return header, SharcFrames(
         step=step,
@@ -65,8 +66,11 @@ def read_netcdf(folder: Path) -> tuple[SharcHeader, SharcFrames]:
         dipole=matrices("DM", 3),
         overlap=None if overlap is None else overlap[:, 0],
         coefficients=None if coefficients is None else coefficients.view(np.complex128),
+        hopping_probability=buffer("hopprob", num),
         kinetic_energy=None if energy is None else energy[:, 2],
+        diagonal_state=diagonal,
         mch_state=held["state_MCH"][:count].ravel().astype(np.int64),
         velocities=vectors("veloc"),
+        without_place=("random numbers",) if "randnum" in held else (),
         problems=problems,
     )

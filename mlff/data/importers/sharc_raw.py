@@ -38,11 +38,14 @@ class SharcFrames:
     overlap: np.ndarray | None = None  #: c16 [F,M,M], MCH
     transformation: np.ndarray | None = None  #: c16 [F,M,M], U: columns are the diagonal states in the MCH basis
     coefficients: np.ndarray | None = None  #: c16 [F,M], of the diagonal states
+    hopping_probability: np.ndarray | None = None  #: f8 [F,M], from the diagonal state active before into each
     kinetic_energy: np.ndarray | None = None  #: f8 [F]
+    diagonal_state: np.ndarray | None = None  #: i64 [F], from 1, among the M
     mch_state: np.ndarray | None = None  #: i64 [F], from 1, among the M
     velocities: np.ndarray | None = None  #: f8 [F,N,3]
     gradients: np.ndarray | None = None  #: f8 [F,M,N,3], +dE/dR; zeros: not computed
     nac: np.ndarray | None = None  #: f8 [F,M,M,N,3], <a|d/dR|b>; zeros: not computed
+    without_place: tuple[str, ...] = ()  #: what the run wrote that frames have no place for
     problems: list[str] = field(default_factory=list)
     cut: bool = False  #: whether the file ends within a frame
 

@@ -99,6 +99,11 @@ def convert(
         columns["kinetic_energy"] = frames.kinetic_energy * HARTREE
     if frames.mch_state is not None:
         columns |= _active(frames.mch_state, spins, problems)
+    if frames.diagonal_state is not None:
+        columns["active_diagonal_state"] = _known(frames.diagonal_state, "diagonal", len(spins.components), problems)
+    if frames.hopping_probability is not None:
+        began = (frames.step == 0) & ~frames.hopping_probability.any(axis=1)  # zeros before the first step
+        columns["hopping_probability"] = np.where(began[:, None], np.nan, frames.hopping_probability)
     if frames.gradients is not None:
         gradients = _computed([frames.gradients[:, spins.of_state(s)] for s in range(spins.num_states)])
         columns["forces"] = -gradients.transpose(0, 2, 1, 3) * (HARTREE / BOHR)
@@ -135,15 +140,17 @@ def convert(
 
 def _active(mch_state: np.ndarray, spins: SpinStates, problems: list[str]) -> dict[str, np.ndarray]:
     owners = np.array([owner for owner, _ in spins.components])
-    known = (mch_state >= 1) & (mch_state <= len(owners))
+    component = _known(mch_state, "MCH", len(owners), problems)
+    active = np.where(component >= 0, owners[component], -1)
+    return {"active_state": active, "active_spin_state": component, "hop": hops(active)}
+
+
+def _known(state: np.ndarray, basis: str, num: int, problems: list[str]) -> np.ndarray:
+    """States from 0; -1 where the number is none of the ``num``."""
+    known = (state >= 1) & (state <= num)
     if not known.all():
-        problems.append(f"the active state of {int((~known).sum())} frames is none of the {len(owners)}: unknown there")
-    active = np.where(known, owners[np.where(known, mch_state - 1, 0)], -1)
-    return {
-        "active_state": active,
-        "active_spin_state": np.where(known, mch_state - 1, -1),
-        "hop": hops(active),
-    }
+        problems.append(f"the active {basis} state of {int((~known).sum())} frames is none of the {num}: unknown there")
+    return np.where(known, state - 1, -1)
 
 
 def _computed(by_state: list[np.ndarray]) -> np.ndarray:

@@ -54,6 +54,7 @@ class SharcRun:
             "dipole": dipole + dipole.swapaxes(2, 3) + 0j,
             "overlap": cplx(f, m, m),
             "coefficients": coefficients,
+            "hopping_probability": rng.dirichlet(np.ones(m + 1), f)[:, :m],
             "kinetic_energy": rng.random(f),
             "state": rng.integers(1, m + 1, (f, 2)),
             "positions": 3 * np.arange(n)[None, :, None] * [1.0, 0, 0] + 0.1 * rng.normal(size=(f, n, 3)),
@@ -106,7 +107,7 @@ class SharcRun:
         ]
         blocks += [("4 Overlap matrix (MCH)", complex_rows(held["overlap"]))] if overlap else []
         blocks += [("5 Coefficients (diag)", complex_rows(held["coefficients"][:, None]))]
-        blocks += [("6 Hopping Probabilities (diag)", rows(np.zeros((self.m, 1))))]
+        blocks += [("6 Hopping Probabilities (diag)", rows(held["hopping_probability"][:, None]))]
         blocks += [("7 Ekin (a.u.)", f"{fortran(held['kinetic_energy'])}")]
         blocks += [("8 states (diag, MCH)", "".join(f"{each:12d}" for each in held["state"]))]
         blocks += [("9 Random number", f"{fortran(0.5)}"), ("10 Runtime (sec)", f"{12:12d}")]
@@ -130,12 +131,18 @@ class SharcRun:
         arrays = {name: real(each.swapaxes(1, 2)) for name, each in matrices.items()}
         arrays["DM"] = real(held["dipole"].swapaxes(2, 3))
         arrays["coeff_diag"] = real(held["coefficients"])
+        arrays["hopprob"], arrays["randnum"] = held["hopping_probability"], np.full((self.frames, 1), 0.5)
         kinetic = held["kinetic_energy"]
         arrays["Energy"] = np.stack([kinetic + 1, np.ones_like(kinetic), kinetic], axis=1)
         arrays |= {"geom": held["positions"].swapaxes(1, 2), "veloc": held["velocities"].swapaxes(1, 2)}
         shapes = dict.fromkeys(matrices, ("cnstates", "nstates"))
-        shapes |= {"DM": ("cnstates", "nstates", "3"), "coeff_diag": ("cnstates",), "Energy": ("3",)}
-        shapes |= {"geom": ("natoms", "3"), "veloc": ("natoms", "3")}
+        shapes |= {
+            "DM": ("cnstates", "nstates", "3"),
+            "coeff_diag": ("cnstates",),
+            "Energy": ("3",),
+            "hopprob": ("nstates",),
+        }
+        shapes |= {"randnum": ("1",), "geom": ("natoms", "3"), "veloc": ("natoms", "3")}
         sizes = {"cnstates": 2 * m, "nstates": m, "natoms": len(self.numbers), "3": 3, "1": 1}
         with netcdf_file(folder / "output.dat.nc", "w") as file:
             file.createDimension("frame", None)

@@ -106,6 +106,31 @@ def test_sharc_2_coefficients_are_those_that_its_own_tool_extracts(surface_hoppi
     np.testing.assert_allclose(read(folder).columns["kinetic_energy"], energies[:, 1], rtol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["sharc_v2_ch2nh2/TRAJ_00002", "sharc_v4beta_ch2nh2_triplets/TRAJ_00001"])
+def test_the_probabilities_explain_every_hop_of_the_diagonal_state(surface_hopping, name):
+    folder = surface_hopping / name
+    columns = read(folder).columns
+    text = (folder / "output.dat").read_text()
+    drawn = np.array([float(each.split(maxsplit=1)[0]) for each in text.split("! 9 Random number\n")[1:]])
+    diagonal, probability = columns["active_diagonal_state"], columns["hopping_probability"]
+    assert np.isnan(probability[0]).all() and (probability[1:] >= 0).all() and (probability[1:].sum(axis=1) <= 1).all()
+    changed = np.flatnonzero(np.diff(diagonal)) + 1
+    assert len(changed) > 2
+    for k in changed:  # the state whose share of the interval from 0 to 1 holds the random number
+        above = np.cumsum(probability[k])[diagonal[k]]
+        assert above - probability[k, diagonal[k]] - 1e-12 <= drawn[k] <= above + 1e-12
+
+
+@pytest.mark.parametrize("version", ["v2_ch2nh2/TRAJ_00002", "v3_ch2nh2_triplets_nacs_socs/TRAJ_00001", "v4_netcdf/*"])
+def test_the_diagonal_state_is_the_one_that_output_lis_tells(surface_hopping, version):
+    (folder,) = surface_hopping.glob(f"sharc_{version}")
+    rows = [line.split() for line in (folder / "output.lis").read_text().splitlines()]
+    told = {int(row[0]): int(row[2]) for row in rows if len(row) > 6 and row[0].isdigit()}
+    columns = read(folder).columns
+    ours = dict(zip(columns["step"].tolist(), (columns["active_diagonal_state"] + 1).tolist(), strict=True))
+    assert len(ours) > 50 and {step: told[step] for step in ours} == ours
+
+
 def test_sharc_2_crashed_run_gives_every_whole_frame(surface_hopping):
     trajectory = read(surface_hopping / "sharc_v2_ch2nh2" / "TRAJ_00009")
     assert trajectory.num_frames == 173 and trajectory.status == "crashed"
@@ -126,6 +151,7 @@ def test_sharc_4_beta_with_triplets(surface_hopping):
     np.testing.assert_allclose(hartree(columns["energy"][0]), expected, rtol=0, atol=6e-9)
     assert columns["active_spin_state"][0] + 1 == 3 and columns["active_state"][0] + 1 == 3
     assert hops(trajectory) == [(3, 2, 34)]
+    assert columns["active_diagonal_state"][0] + 1 == 9
     assert np.abs(columns["soc"]).max() / INVERSE_CM == pytest.approx(22.088, abs=6e-4)
     assert np.isnan(columns["overlap"][0]).all() and np.abs(columns["overlap"][1:]).max() < 1.1
     np.testing.assert_allclose(np.linalg.norm(columns["coefficients"], axis=1), 1, atol=1e-6)
@@ -196,6 +222,8 @@ def compare(trajectory, run, *, gradients):
     np.testing.assert_allclose(columns["energy"], energy * HARTREE, rtol=0, atol=1e-9)
     np.testing.assert_allclose(columns["kinetic_energy"], held["kinetic_energy"] * HARTREE, **close)
     np.testing.assert_array_equal(columns["active_spin_state"], held["state"][:, 1] - 1)
+    np.testing.assert_array_equal(columns["active_diagonal_state"], held["state"][:, 0] - 1)
+    np.testing.assert_allclose(columns["hopping_probability"], held["hopping_probability"], **close)
     owners = np.array([state for state, _ in facts.spin_states])
     np.testing.assert_array_equal(columns["active_state"], owners[held["state"][:, 1] - 1])
     np.testing.assert_allclose(columns["overlap"], held["overlap"], **close)
@@ -217,6 +245,21 @@ def compare(trajectory, run, *, gradients):
             )
         for p, (i, j) in enumerate(facts.nac_pairs):
             np.testing.assert_allclose(columns["nac"][:, :, p], held["nac"][:, first[i], first[j]] / BOHR, **close)
+
+
+def test_the_diagonal_state_and_its_probabilities_are_unknown_where_the_run_does_not_say(run_folder):
+    run = SharcRun([6, 1, 1], TRIPLETS, 4)
+    run.held["hopping_probability"][[0, 2]] = 0  # before the first step, and a step without any chance to hop
+    run.held["state"][1] = [6, 0]
+    trajectory = read(run_folder(run.ascii()))
+    columns = trajectory.columns
+    assert np.isnan(columns["hopping_probability"][0]).all() and not columns["hopping_probability"][2].any()
+    assert columns["active_diagonal_state"][1] == -1 and columns["active_spin_state"][1] == -1
+    assert trajectory.problems == [
+        f"TRAJ_00001: the active {basis} state of 1 frames is none of the 5: unknown there"
+        for basis in ("MCH", "diagonal")
+    ]
+    assert trajectory.notes[0].endswith("; no place for: random numbers, run times")
 
 
 def test_a_netcdf_run_has_the_same_numbers(tmp_path):
@@ -246,6 +289,7 @@ def test_a_run_without_output_dat_gives_what_it_has(tmp_path):
     trajectory = read(tmp_path)
     columns = trajectory.columns
     assert trajectory.status == "crashed" and trajectory.num_frames == 5
+    np.testing.assert_array_equal(columns["active_diagonal_state"], run.held["state"][:, 0] - 1)
     np.testing.assert_allclose(columns["positions"], run.held["positions"] * BOHR, atol=2e-9)
     np.testing.assert_allclose(columns["velocities"][0], run.held["velocities"][0] * ATOMIC_VELOCITY, rtol=1e-9)
     assert np.isnan(columns["velocities"][1:]).all() and np.isnan(columns["energy"][:-1]).all()
