@@ -20,7 +20,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, ScalarFormatter
 from scipy.ndimage import gaussian_filter
 
-from mlff.train.figure import (
+from mlff.figure import (
     BLUE,
     GREEN,
     GREY,

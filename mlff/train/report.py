@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 import yaml
 
+from mlff.figure import readable
 from mlff.train import plots
-from mlff.train.figure import readable
 from mlff.train.metrics import UNITS, Errors, error_list
 
 SPLITS = {"val": "validation", "test": "test"}

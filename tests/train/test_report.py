@@ -13,8 +13,8 @@ import matplotlib
 import numpy as np
 import pytest
 
+from mlff.figure import readable
 from mlff.train import plots
-from mlff.train.figure import readable
 from mlff.train.report import error_rows, read_metrics, write_report
 
 PNG = b"\x89PNG\r\n\x1a\n"

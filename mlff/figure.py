@@ -1,4 +1,4 @@
-"""What the pictures of a run share: a figure of its own canvas, colours, axes, number format, and the PNG file.
+"""What all pictures share: a figure of its own canvas, colours, axes, number format, and how it is written.
 
 No pyplot, no backend chosen for the caller, no global state. Colours are those of Okabe and Ito (2008), told apart by
 colour-blind readers.
@@ -20,6 +20,7 @@ BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION, GREY = (
 )  # fmt: skip
 STATE_COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION)
 DPI = 140
+FORMATS = ("png", "pdf", "svg")
 GRID = "#E3E6EA"
 
 
@@ -49,11 +50,15 @@ def message(text: str, path: str | Path) -> Path:
 
 
 def save(figure: Figure, path: str | Path) -> Path:
-    """Write the figure as a PNG file, aside and then renamed, so that no half-written picture is ever seen."""
+    """Write the figure as what the name ends in (PNG for any other ending than those of FORMATS).
+
+    It is written aside and then renamed, so that no half-written picture is ever seen.
+    """
     path = Path(path)
+    ending = path.suffix.lstrip(".")
     aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        figure.savefig(aside, format="png", dpi=DPI, facecolor="white")
+        figure.savefig(aside, format=ending if ending in FORMATS else "png", dpi=DPI, facecolor="white")
         os.replace(aside, path)
     finally:
         aside.unlink(missing_ok=True)
