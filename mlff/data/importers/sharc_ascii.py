@@ -6,6 +6,7 @@ dropped and said, and reading goes on with the next.
 
 from __future__ import annotations
 
+import math
 import re
 import warnings
 from pathlib import Path
@@ -36,7 +37,9 @@ def read_ascii(path: Path) -> tuple[SharcHeader, SharcFrames]:
     data = path.read_bytes()
     header = parse_header(_header_text(data), path.name)
     body = data.partition(_END)[2]
-    before, *chunks = re.split(rb"(?m)^! 0 ", body)
+    before, *chunks = [chunk + b"\n" for chunk in body.split(b"\n! 0 ")]
+    if chunks:
+        chunks[-1] = chunks[-1][:-1]
     if chunks and not data.endswith(b"\n"):  # the last number may have lost digits
         chunks[-1] += b"cut"
     reader = _Reader(header)
@@ -105,6 +108,7 @@ class _Reader:
         if "write_nacdr" in header.written:
             shapes |= {(16, f"{a} {b}"): vector for a in range(1, num + 1) for b in range(1, num + 1)}
         self.shapes = shapes
+        self.sizes = {key: math.prod(shape) for key, shape in shapes.items()}
         self.lines = {key: 1 if len(shape) == 1 else shape[0] for key, shape in shapes.items()}
 
     def frame(self, table: dict[_Key, bytes], required: list[_Key]) -> dict[_Key, np.ndarray] | str:
@@ -118,13 +122,14 @@ class _Reader:
             data = table[key]
             if data.count(b"\n") != self.lines[key]:
                 return f"block {key[0]} {key[1]}".rstrip() + f" has not {self.lines[key]} lines"
-        sizes = [int(np.prod(self.shapes[key])) for key in wanted]
-        values = _numbers(b" ".join([table[key] for key in wanted]), sum(sizes))
+        values = _numbers(b" ".join([table[key] for key in wanted]), sum(self.sizes[key] for key in wanted))
         step = _numbers(table[0, ""], None)
         if values is None or step is None or not len(step):
             return "a number cannot be read"
-        parts = np.split(values, np.cumsum(sizes)[:-1])
-        result = {key: part.reshape(self.shapes[key]) for key, part in zip(wanted, parts, strict=True)}
+        result, end = {}, 0
+        for key in wanted:
+            first, end = end, end + self.sizes[key]
+            result[key] = values[first:end].reshape(self.shapes[key])
         if not np.isfinite(result[11, ""]).all():
             return "a position is NaN or infinite"
         result[0, ""] = step
@@ -133,7 +138,8 @@ class _Reader:
 
 def _numbers(data: bytes, count: int | None) -> np.ndarray | None:
     """The numbers of a text, ``count`` of them; None if it holds anything else."""
-    for text in (data, _BARE_EXPONENT.sub(rb"\1E\2", data).replace(b"D", b"E")):
+    for repaired in (False, True):
+        text = _BARE_EXPONENT.sub(rb"\1E\2", data).replace(b"D", b"E") if repaired else data
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error")
