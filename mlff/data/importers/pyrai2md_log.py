@@ -89,12 +89,13 @@ def _trajectory(path: Path, name: str, group: str) -> ImportedTrajectory:
         "energy": np.stack([step.energy for step in steps]) * HARTREE,
         "kinetic_energy": np.where(told, rescaled, np.array([step.kinetic for step in steps]) * HARTREE),
         "forces": _forces(steps),
+        "population": np.stack([step.population for step in steps]),
         "time": time,
         "step": number,
         "active_state": active,
         "hop": hop,
     }
-    notes = []
+    notes = [f"no place for: {', '.join(log.header.without_place)}"] if log.header.without_place else []
     if told.any():
         notes.append(f"kinetic energy of {int(told.sum())} frames with a hop computed from the velocities")
     nac_pairs, soc_pairs = _pairs([step.couplings for step in steps]), _pairs([step.soc for step in steps])

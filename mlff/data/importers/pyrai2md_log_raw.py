@@ -19,6 +19,11 @@ _AT = re.compile(r"^\s*At state:\s*(\d{1,3})\s*$", re.MULTILINE)
 _FROM_TO = re.compile(r"^\s*From state:\s*(\d{1,3})\s+to state:\s*(\d{1,3})\s*\*\s*$", re.MULTILINE)
 _COUPLING = re.compile(r"nonadiabatic coupling(?: vectors)?\s+(\d+)\s*-\s*(\d+) in Hartree/Bohr")
 _SOC = re.compile(r"^\s*(?:<H>=\s*(-?\d+\.\d+)|Not computed)\s+(\d+)\s*-\s*(\d+)\s+in cm-1", re.MULTILINE)
+_WITHOUT_PLACE = (
+    ("&derivative coupling matrix", "time-derivative couplings"),
+    ("Random number:", "random numbers and hopping probabilities of adiabatic states"),
+    ("&external charges", "external charges"),
+)
 _NAME = re.compile(r"[A-Z][a-z]?")
 
 
@@ -32,6 +37,7 @@ class LogHeader:
     num_steps: int  #: that the run was to make; -1
     stride: int  #: steps of which one is printed
     phases_tracked: bool
+    without_place: tuple[str, ...]  #: what the steps hold that frames have no place for
 
 
 @dataclass
@@ -45,6 +51,7 @@ class LogStep:
     frustrated: bool
     atoms: tuple[int, ...]
     energy: np.ndarray  #: [S] hartree
+    population: np.ndarray  #: [S]
     positions: np.ndarray  #: [N,3] angstrom
     velocities: np.ndarray  #: [N,3]
     gradients: dict[int, np.ndarray]  #: state from 1 -> [N,3] hartree/bohr; those that were computed
@@ -69,7 +76,7 @@ def read_log(path: Path) -> Log:
     text = path.read_bytes().decode("utf-8", errors="replace")
     whole_lines = text[: text.rfind("\n") + 1]  # the numbers of a last line without its end may have lost digits
     first, *chunks = re.split(r"(?m)^ +Iter:(?=\s)", whole_lines)
-    header = _header(first)
+    header = _header(first, whole_lines)
     read = [_step(chunk) for chunk in chunks]
     found = [each for each in read if isinstance(each, LogStep)]
     if not found:
@@ -105,7 +112,7 @@ def read_log(path: Path) -> Log:
     return Log(header, [kept[k] for k in order], ended, warning[-1] if warning else "", cut and not ended, problems)
 
 
-def _header(text: str) -> LogHeader:
+def _header(text: str, steps: str) -> LogHeader:
     def find(pattern: str) -> str:
         match = re.search(pattern, text, re.MULTILINE)
         return match.group(1) if match else ""
@@ -118,6 +125,7 @@ def _header(text: str) -> LogHeader:
         num_steps=int(find(r"^ *Step:\s*(\d{1,9})\s*$") or -1),
         stride=max(1, int(find(r"^ *Buffer output:\s*(\d{1,9})\s*$") or 1)),
         phases_tracked=find(r"^ *Phase correction\s*:?\s*(\d)\s*$") == "1",
+        without_place=tuple(name for mark, name in _WITHOUT_PLACE if mark in steps),
     )
 
 
@@ -183,6 +191,7 @@ def _step(chunk: str) -> LogStep | str:
         frustrated="A surface hopping is frustrated" in chunk,
         atoms=atoms,
         energy=numbers[num_states : 2 * num_states],
+        population=numbers[:num_states],
         positions=positions,
         velocities=velocities,
         gradients=gradients,

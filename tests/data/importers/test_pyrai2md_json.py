@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mlff.data import HDF5Dataset
-from mlff.data.importers import import_sources
+from mlff.data.importers import import_sources, pyrai2md_json_raw
 from mlff.data.importers.pyrai2md_json import PYRAI2MD_JSON, read_pyrai2md_json
 from mlff.data.importers.trajectory import ImportOptions
 from mlff.units import BOHR, HARTREE, INVERSE_CM
@@ -64,6 +64,74 @@ def test_couplings_whose_states_are_unknown_are_not_stored_and_told(tmp_path):
     assert "interstate_coupling" not in each.columns and "soc_magnitude" not in each.columns
     assert "3 couplings a geometry are not stored" in "\n".join(problems)
     assert "2 spin-orbit couplings a geometry are not stored" in "\n".join(problems)
+
+
+INPUT = "&CONTROL\ntitle t\n\n&Molecule\nci   {}\nspin {}\ncoupling {}\n\n&md\nstep 3\n"
+
+
+def test_the_input_beside_the_file_tells_multiplicities_and_pairs(tmp_path):
+    table = made(num_states=4, num_nac=2, num_soc=3)
+    path = written(tmp_path / "a.json", table)
+    (tmp_path / "notes.txt").write_text("nothing\n")
+    (tmp_path / "input").write_text(INPUT.format("2 2", "0 1", "3 1, 2 4, 1 2, 4 3, 2 3"))
+    (each,), problems = read(path)
+    facts = each.system
+    assert not problems and facts.multiplicity == (1, 1, 3, 3) and facts.label == ("S0", "S1", "T1", "T2")
+    assert facts.root == (0, 1, 0, 1) and facts.nac_pairs == ((0, 1), (2, 3))
+    assert facts.soc_pairs == ((0, 2), (1, 3), (1, 2))
+    np.testing.assert_allclose(each.columns["soc_magnitude"], np.array(table["soc"]) * INVERSE_CM)
+    coupling = np.array(table["nac"]).transpose(0, 2, 1, 3) * HARTREE / BOHR
+    np.testing.assert_allclose(each.columns["interstate_coupling"], coupling)
+    (tmp_path / "pairs").write_text("1-2\n3 4\n1 3\n2 4\n2 3\n")
+    (tmp_path / "input").write_text(INPUT.format("2 2", "0 1", "pairs"))
+    assert read(path)[0][0].system == facts
+
+
+@pytest.mark.parametrize(
+    ("ci", "spin", "coupling", "told"),
+    [
+        ("3", "0", "1 2, 1 3", "input is not its input: it has 3 states and 2 and 0 pairs"),
+        ("2 2", "0 1", "1 2", "input is not its input: it has 4 states and 1 and 0 pairs"),
+        ("2 2", "0", "1 2, 3 4", "input cannot be read: `ci 2 2` and `spin 0` do not fit"),
+        ("2 x", "0 1", "1 2, 3 4", "`ci` or `spin` holds what is no number"),
+        ("2 2", "0 1", "1 2, 3 5", "`coupling` joins 3 and 5, which are not two of 4 states"),
+        ("2 2", "0 1", "1 2, 3 a", "`coupling` holds '3 a' where two states were expected"),
+    ],
+)
+def test_an_input_that_does_not_fit_is_told_and_nothing_is_claimed(tmp_path, ci, spin, coupling, told):
+    path = written(tmp_path / "a.json", made(num_states=4, num_nac=2, num_soc=3))
+    (tmp_path / "input").write_text(INPUT.format(ci, spin, coupling))
+    (each,), problems = read(path)
+    assert told in "\n".join(problems) and each.system.multiplicity == () and each.system.nac_pairs == ()
+
+
+def test_two_inputs_that_say_different_things_are_told(tmp_path):
+    path = written(tmp_path / "a.json", made(num_states=3, num_nac=2, num_soc=0))
+    for name, coupling in (("a", "1 2, 2 3"), ("b", "1 2, 2 3"), ("c", "1 2, 1 3")):
+        (tmp_path / name).write_text(INPUT.format("3", "0", coupling))
+    (each,), problems = read(path)
+    assert "a, b is one of 2 inputs that say different states" in "\n".join(problems)
+    assert each.system.nac_pairs == ()
+    (tmp_path / "c").unlink()
+    assert read(path)[0][0].system.nac_pairs == ((0, 1), (1, 2)) and not read(path)[1]
+
+
+def test_lists_that_are_empty_or_none_of_ours_are_passed(tmp_path):
+    table = made() | {"charge": [], "cell": [], "pbc": []}
+    assert not read(written(tmp_path / "a.json", table))[1]
+    _, problems = read(written(tmp_path / "a.json", table | {"charge": [[0.0] * 4] * 6}))
+    assert problems == ["a.json: `charge` is not read: not a quantity of PyRAI2MD"]
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 64, 1000])
+def test_the_text_may_be_cut_anywhere_while_it_is_read(tmp_path, monkeypatch, chunk):
+    path = written(tmp_path / "a.json", made(num_frames=3))
+    (whole,), _ = read(path)
+    monkeypatch.setattr(pyrai2md_json_raw, "_CHUNK", chunk)
+    (pieces,), problems = read(path)
+    assert not problems
+    for name, values in whole.columns.items():
+        np.testing.assert_array_equal(pieces.columns[name], values)
 
 
 def test_gradients_of_zeros_were_not_computed(tmp_path):

@@ -95,9 +95,19 @@ def test_a_log_is_read_in_the_units_of_the_package(tmp_path):
     assert np.allclose(columns["positions"], POSITIONS[:6], atol=1e-12)
     assert np.allclose(columns["velocities"], VELOCITIES[:6] * ATOMIC_VELOCITY, atol=1e-12)
     assert np.allclose(columns["energy"], ENERGIES[:6] * HARTREE, atol=1e-10)
+    assert np.array_equal(columns["population"], np.broadcast_to([0.1, 0.8, 0.1], (6, 3)))
     assert columns["step"].tolist() == [1, 2, 3, 4, 5, 6] and trajectory.dt == pytest.approx(DT * ATOMIC_TIME)
     assert columns["time"][0] == pytest.approx(DT * ATOMIC_TIME)  # the first frame is labelled one step
     assert read(folder / "mai.log").name == "mai"
+
+
+def test_what_has_no_place_is_told_in_one_line(tmp_path):
+    table = f"\n  &derivative coupling matrix\n{DASHES} 0.0 0.1\n -0.1 0.0\n{DASHES}"
+    text = log().replace("  No surface hopping is performed\n", "    Random number:   0.5\n") + table
+    (note,) = [each for each in read(write(tmp_path / "t", text)).notes if "no place" in each]
+    assert note == (
+        "t: no place for: time-derivative couplings, random numbers and hopping probabilities of adiabatic states"
+    )
 
 
 def test_a_hop_is_on_the_frame_that_says_it_and_its_gradient_is_the_old_states(tmp_path):
@@ -270,3 +280,9 @@ def test_its_forces_are_of_the_active_state_of_the_old_one_on_a_hop(openqp):
     use = np.isfinite(expected)
     change, expected = np.diff(columns["energy"], axis=0)[use], expected[use]
     assert np.median(change / expected) == pytest.approx(1, abs=0.01) and np.corrcoef(change, expected)[0, 1] > 0.95
+
+
+def test_its_populations_sum_to_one_and_begin_in_its_first_state(openqp):
+    population = openqp.columns["population"]
+    assert np.allclose(population.sum(axis=1), 1, atol=1e-6) and population[0].tolist() == [0, 1, 0]
+    assert (population > -1e-6).all() and (population < 1 + 1e-6).all() and openqp.columns["active_state"][0] == 1
