@@ -285,4 +285,4 @@ def test_its_forces_are_of_the_active_state_of_the_old_one_on_a_hop(openqp):
 def test_its_populations_sum_to_one_and_begin_in_its_first_state(openqp):
     population = openqp.columns["population"]
     assert np.allclose(population.sum(axis=1), 1, atol=1e-6) and population[0].tolist() == [0, 1, 0]
-    assert (population > -1e-6).all() and (population < 1 + 1e-6).all() and openqp.columns["active_state"][0] == 1
+    assert population.min() > -2e-5 and population.max() <= 1 and openqp.columns["active_state"][0] == 1
