@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from mlff.data.dataset import HDF5Dataset, Trajectory
+from mlff.data.dataset import HDF5Dataset
 from mlff.data.schema import SPLIT_PARTS
+from mlff.data.system import Trajectory
 
 Split = dict[str, np.ndarray]
 
@@ -87,7 +88,7 @@ def given(dataset: HDF5Dataset, parts: Mapping[str, Sequence[int] | np.ndarray])
     split = {part: np.asarray(parts.get(part, ()), dtype=np.int64).reshape(-1) for part in SPLIT_PARTS}
     everything = np.concatenate(list(split.values()))
     if everything.size and (everything.min() < 0 or everything.max() >= len(dataset)):
-        raise ValueError(f"a frame index of the split is outside the {len(dataset)} frames of {dataset.path}")
+        raise ValueError(f"a frame index of the split is outside the {len(dataset)} frames of {dataset.files}")
     if len(np.unique(everything)) != len(everything):
         raise ValueError("a frame is in the split more than once; train, val and test must not overlap")
     return split
@@ -122,11 +123,11 @@ def _cuts(count: int, fractions: tuple[float, float, float]) -> list[int]:
 def _known(dataset: HDF5Dataset, how: str) -> list[Trajectory]:
     """The trajectories, if every frame is in one."""
     if not dataset.trajectories:
-        raise ValueError(f"{dataset.path} has no frames to split")
+        raise ValueError(f"{dataset.files} has no frames to split")
     unordered = sum(each.count for each in dataset.trajectories if each.name is None)
     if unordered:
         raise ValueError(
-            f"{unordered} of the {len(dataset)} frames of {dataset.path} do not say which trajectory they are "
+            f"{unordered} of the {len(dataset)} frames of {dataset.files} do not say which trajectory they are "
             f"of, so they cannot be split {how}; split at random, or keep the given split"
         )
     return list(dataset.trajectories)

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mlff.data.dataset import HDF5Dataset, HDF5View
+from mlff.data.dataset import HDF5Dataset
+from mlff.data.view import HDF5View
 
 _BLOCK = 4096  # frames read at a time
 
@@ -79,7 +80,7 @@ def force_rms(dataset: HDF5Dataset | HDF5View, indices: np.ndarray | None = None
             count += forces.size
     if not count:
         raise ValueError(
-            f"none of the {len(chosen)} frames of {dataset.path} has forces, so they have no RMS; "
+            f"none of the {len(chosen)} frames of {dataset.files} has forces, so they have no RMS; "
             f"import them again with `--forces-key`"
         )
     return float(np.sqrt(total / count))

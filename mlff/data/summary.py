@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from mlff.data.dataset import HDF5Dataset, System
+from mlff.data.dataset import HDF5Dataset
 from mlff.data.distances import smallest_distances
+from mlff.data.system import System
 from mlff.properties import PROPERTIES
 
 _MOST_FRAMES = 5000  # searched for the smallest distance of a system

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,11 +27,29 @@ class Trajectory:
     source_sha256: str
 
 
+class OpenFile:
+    """One h5py handle of a native file for all its systems: opened when it is first needed, in each process anew."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file: h5py.File | None = None
+        self._process = os.getpid()
+
+    def get(self) -> h5py.File:
+        """The handle of this process."""
+        if self._file is not None and self._process != os.getpid():
+            self._file.close()  # the parent's, which came along in a fork
+            self._file = None
+        if self._file is None:
+            self._file, self._process = open_checked(self.path), os.getpid()
+        return self._file
+
+
 class System:
     """Frames of one composition, atom order, set of states and level of theory."""
 
-    def __init__(self, path: Path, group: h5py.Group, num_frames: int, first: int) -> None:
-        self.path = path
+    def __init__(self, file: OpenFile, group: h5py.Group, num_frames: int, first: int) -> None:
+        self.path = file.path
         self.name: str = group.name.rsplit("/", 1)[1]
         self.atomic_numbers: np.ndarray = group["atomic_numbers"][:]  #: i16 [N]
         self.masses: np.ndarray = group["masses"][:]  #: f8 [N] amu
@@ -50,6 +69,7 @@ class System:
         )  #: (state, 2 M_S) of each spin component
         self.num_frames = num_frames
         self.first = first  #: global index of its first frame
+        self.first_trajectory = 0  #: what to add to its column `trajectory`, which counts within its file
         self.units = {name: str(held.attrs.get("unit", "")) for name, held in group["frames"].items()}
         self.conventions = {
             name: str(held.attrs.get("convention", held.attrs.get("sign", "")))
@@ -60,8 +80,14 @@ class System:
             offset = held.id.get_offset() if held.chunks is None else None
             self._where[name] = (held.dtype, (num_frames, *held.shape[1:]), offset)
         self._maps: dict[str, np.ndarray] = {}
-        self._file: h5py.File | None = None
-        self._process = os.getpid()
+        self._file = file
+        self._group = f"{group.name}/frames"
+
+    def placed(self, name: str, first: int, first_trajectory: int) -> System:
+        """The same frames in a dataset of several files, where they may have another name and come later."""
+        system = copy.copy(self)
+        system.name, system.first, system.first_trajectory = name, first, first_trajectory
+        return system
 
     @property
     def num_atoms(self) -> int:
@@ -82,6 +108,11 @@ class System:
         """Whether its frames have the quantity ``name`` (each frame may still be masked)."""
         return name in self._where
 
+    def frame_bytes(self, name: str) -> int:
+        """Size of one frame's value of ``name`` in the file."""
+        dtype, shape, _ = self._where[name]
+        return int(dtype.itemsize * np.prod(shape[1:], dtype=np.int64))
+
     def read(self, name: str, rows: slice | np.ndarray = slice(None)) -> np.ndarray:
         """Values of ``name`` for the given rows, ``[len(rows), ...]``, in stored type and unit (mlff.properties)."""
         if name not in self._where:
@@ -98,6 +129,13 @@ class System:
         span = source[int(order[0]) : int(order[-1]) + 1] if len(order) > 0.1 * (order[-1] - order[0] + 1) else None
         return span[rows - order[0]] if span is not None else source[order][inverse]
 
+    def view(self, name: str, rows: slice = slice(None)) -> np.ndarray:
+        """Values of ``name`` for consecutive rows, read-only: the memory map itself where the file is finished."""
+        source = self._source(name) if name in self._where else None
+        values = source[rows] if isinstance(source, np.ndarray) else self.read(name, rows)
+        values.flags.writeable = False
+        return values
+
     def _source(self, name: str) -> np.ndarray | h5py.Dataset:
         if name in self._maps:
             return self._maps[name]
@@ -109,9 +147,7 @@ class System:
             mapped = np.memmap(self.path, dtype=np.dtype(dtype), mode="r", offset=offset, shape=shape)
             self._maps[name] = mapped.view(np.ndarray)  # plain indexing is several times faster than memmap's own
             return self._maps[name]
-        if self._file is None or self._process != os.getpid():
-            self._file, self._process = open_checked(self.path), os.getpid()
-        return self._file[f"systems/{self.name}/frames/{name}"]
+        return self._file.get()[f"{self._group}/{name}"]
 
     def __repr__(self) -> str:
         return f"System({self.name!r}, {self.num_frames} frames, {self.num_atoms} atoms, {self.num_states} states)"

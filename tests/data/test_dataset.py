@@ -155,8 +155,8 @@ def test_wrong_files_are_named(tmp_path, azobenzene):
         HDF5Dataset(tmp_path / "other.h5")
     (tmp_path / "newer.h5").write_bytes(azobenzene.path.read_bytes())
     with h5py.File(tmp_path / "newer.h5", "r+") as file:
-        file.attrs["schema_version"] = 2
-    with pytest.raises(ValueError, match="schema version 2; this program reads versions up to 1: update mlff"):
+        file.attrs["schema_version"] = 99
+    with pytest.raises(ValueError, match="schema version 99; this program reads versions up to 2: update mlff"):
         HDF5Dataset(tmp_path / "newer.h5")
     (tmp_path / "damaged.h5").write_bytes(azobenzene.path.read_bytes())
     with h5py.File(tmp_path / "damaged.h5", "r+") as file:
