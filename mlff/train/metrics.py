@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from mlff.data import HDF5Dataset, HDF5View, System
+from mlff.data.internal import torsion_degrees
 from mlff.graph import Graph
 from mlff.potential.potential import Potential
 from mlff.train.loaders import BatchLoader
@@ -190,14 +191,6 @@ def _errors(predictions: Arrays, quantity: str, state: int | None) -> Errors:
     absolute = np.abs(errors)
     rmse = math.sqrt(float(np.square(errors).mean()))
     return Errors(quantity, state, float(absolute.mean()), rmse, float(absolute.max()), int(errors.size))
-
-
-def torsion_degrees(positions: np.ndarray) -> np.ndarray:
-    """Signed torsion angle of four atoms in every frame, degrees from -180 to 180: ``[B,4,3]`` to ``[B]``."""
-    first, middle, last = (positions[:, k + 1] - positions[:, k] for k in range(3))
-    n1, n2 = np.cross(first, middle), np.cross(middle, last)
-    length = np.linalg.norm(middle, axis=1)
-    return np.degrees(np.arctan2(length * (first * n2).sum(1), (n1 * n2).sum(1)))
 
 
 def check_torsion(atoms: Sequence[int], num_atoms: int) -> None:

@@ -9,6 +9,7 @@ from mlff.cli.group import LazyGroup
 COMMANDS = {
     "import": ("mlff.cli.data.import_", "Read trajectories and write one native file."),
     "info": ("mlff.cli.data.info", "What a native file holds, in a screenful."),
+    "plot": ("mlff.cli.data.plot", "Draw energies, gaps, forces, populations, coordinates."),
     "split": ("mlff.cli.data.split", "Divide the frames into train, val and test."),
     "export": ("mlff.cli.data.export", "Write the frames in another format."),
 }
@@ -21,6 +22,7 @@ def command() -> None:
     \b
     mlff data import azo.zip -o azo.h5
     mlff data info azo.h5
+    mlff data plot azo.h5
     mlff data split azo.h5 --by trajectory --fractions 0.8 0.1 0.1
     mlff data export azo.h5 --to extxyz -o azo.xyz
     """
