@@ -6,7 +6,19 @@ from pathlib import Path
 
 import click
 
-FORMATS = ("sharc", "spainn-db", "newton-x", "pyrai2md-log", "pyrai2md-json", "shnitsel", "h5md", "extxyz", "xxmd", "folder")
+FORMATS = (
+    "sharc",
+    "spainn-db",
+    "newton-x",
+    "pyrai2md-log",
+    "pyrai2md-json",
+    "mudslide",
+    "shnitsel",
+    "h5md",
+    "extxyz",
+    "xxmd",
+    "folder",
+)
 """The importers' names, repeated here so that ``--help`` imports none of them; a test holds the two together."""
 
 

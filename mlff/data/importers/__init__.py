@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mlff.data.importers.assemble import Assembler
 from mlff.data.importers.h5md import H5MD
+from mlff.data.importers.mudslide import MUDSLIDE
 from mlff.data.importers.newtonx import NEWTON_X
 from mlff.data.importers.pyrai2md_json import PYRAI2MD_JSON
 from mlff.data.importers.pyrai2md_log import PYRAI2MD_LOG
@@ -38,6 +39,7 @@ FORMATS: dict[str, Importer] = {
     "newton-x": NEWTON_X,
     "pyrai2md-log": PYRAI2MD_LOG,
     "pyrai2md-json": PYRAI2MD_JSON,
+    "mudslide": MUDSLIDE,
     "shnitsel": SHNITSEL,
     "h5md": H5MD,
     "extxyz": EXTXYZ,
