@@ -1,4 +1,7 @@
-"""Rewrite: copies a native file aside, growing (chunked) or finished (contiguous), to be renamed into place."""
+"""Rewrite: copies a native file aside, growing (chunked) or finished (contiguous), to be renamed into place.
+
+A copy is of the current schema version, whichever the file was of.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,7 @@ from mlff.data.schema import (
     decode,
     open_checked,
 )
+from mlff.data.upgrade import upgrade
 
 _CHUNK_BYTES = 1 << 16
 _COPY_BYTES = 1 << 24
@@ -30,33 +34,48 @@ _COPY_BYTES = 1 << 24
 def write_new(path: Path) -> None:
     """A growing file without frames; it appears at ``path`` whole."""
     target = beside(path)
-    with _unlinked_on_error(target), h5py.File(target, "w", libver="latest", locking=False) as file:
+    with _unlinked_on_error(target):
+        make_empty(target)
+        os.replace(target, path)
+
+
+def make_empty(target: Path) -> None:
+    """Write a growing file without frames over ``target``."""
+    with h5py.File(target, "w", libver="latest", locking=False) as file:
         _write_root(file)
         table = file.create_group("trajectories")
         for name, dtype in TRAJECTORY_COLUMNS.items():
             table.create_dataset(name, (0,), dtype, maxshape=(None,), chunks=(64,))
+        table["dt"].attrs["unit"] = "fs"
         file.create_group("systems")
         file.create_group("splits")
-    os.replace(target, path)
 
 
-def rewrite(path: Path, *, chunked: bool, change: Callable[[h5py.File], None] | None = None) -> None:
-    """Put a copy of the file in its place: what was committed, changed by ``change``.
+def rewrite(
+    path: Path, *, chunked: bool, change: Callable[[h5py.File], None] | None = None, source: Path | None = None
+) -> None:
+    """Put a copy of the file, or of ``source``, in its place: what was committed, changed by ``change``.
 
     A kill leaves the old file; readers that have it open go on reading the old one.
     """
     target = beside(path)
     with _unlinked_on_error(target):
-        libver = "latest" if chunked else "earliest"
-        with open_checked(path) as old, h5py.File(target, "w", libver=libver, locking=False) as new:
-            _write_root(new, created=old.attrs["created"])
-            _copy(old, new, chunked=chunked)
-            if change is not None:
-                change(new)
-            new.attrs["finalized"] = not chunked
-        with target.open("rb") as written:
-            os.fsync(written.fileno())
+        write_copy(source or path, target, chunked=chunked, change=change)
         os.replace(target, path)
+
+
+def write_copy(path: Path, target: Path, *, chunked: bool, change: Callable[[h5py.File], None] | None = None) -> None:
+    """Write what the file at ``path`` has committed, changed by ``change``, over ``target``."""
+    libver = "latest" if chunked else "earliest"
+    with open_checked(path, to_upgrade=True) as old, h5py.File(target, "w", libver=libver, locking=False) as new:
+        _write_root(new, created=old.attrs["created"])
+        _copy(old, new, chunked=chunked)
+        upgrade(new, int(old.attrs["schema_version"]))
+        if change is not None:
+            change(new)
+        new.attrs["finalized"] = not chunked
+    with target.open("rb") as written:
+        os.fsync(written.fileno())
 
 
 def grow_dataset(frames: h5py.Group, key: str, shape: tuple[int, ...], dtype: np.dtype) -> h5py.Dataset:

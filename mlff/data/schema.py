@@ -1,4 +1,4 @@
-"""The native file's layout (schema 1): names, version, and the checks on opening one. See docs/formats.md."""
+"""The native file's layout (schema 2): names, version, and the checks on opening one. See docs/formats.md."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import numpy as np
 from mlff.properties import PROPERTIES
 
 SCHEMA_NAME = "mlff-frames"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+READ_AS_THEY_ARE = frozenset({1, 2})
+"""Versions whose files mean what the current one says, and only lack what it added; the others are upgraded first."""
 
 SPLIT_PARTS = ("train", "val", "test")
 SPLIT_KINDS = ("time", "trajectory", "random", "given")
@@ -19,6 +21,7 @@ STATUSES = ("complete", "crashed", "truncated", "unordered")  #: unordered: fram
 
 NAME_LENGTH = 255  #: bytes of UTF-8 in a trajectory's name
 SOURCE_LENGTH = 1023  #: bytes of UTF-8 in a trajectory's source
+LABEL_LENGTH = 32  #: bytes of UTF-8 in a state's label
 
 FRAME_DATASETS: dict[str, tuple[str, object]] = {  #: dataset under frames/ -> dtype and what stands for missing
     **{
@@ -44,8 +47,11 @@ TRAJECTORY_COLUMNS = {
 }
 
 
-def open_checked(path: Path) -> h5py.File:
-    """Open a native file for reading, or say in one sentence why it is not one."""
+def open_checked(path: Path, *, to_upgrade: bool = False) -> h5py.File:
+    """Open a native file for reading, or say in one sentence why it is not one.
+
+    ``to_upgrade`` opens a file of an older version whose numbers mean something else, too (mlff.data.upgrade).
+    """
     if not path.exists():
         raise FileNotFoundError(f"there is no file {path}")
     if path.is_dir():
@@ -67,27 +73,36 @@ def open_checked(path: Path) -> h5py.File:
             f"{path} is not an HDF5 file; make one from it with `mlff data import {path} -o FILE.h5`"
         ) from error
     try:
-        check_schema(file, path)
+        if check_schema(file, path) not in READ_AS_THEY_ARE and not to_upgrade:
+            raise ValueError(
+                f"{path} has schema version {file.attrs['schema_version']}, in which some numbers mean something else "
+                f"than today; bring it to version {SCHEMA_VERSION} with `mlff data finalize {path}`"
+            )
     except BaseException:
         file.close()
         raise
     return file
 
 
-def check_schema(file: h5py.File, path: Path) -> None:
-    """Refuse files of another kind and files of a newer version, with the reason."""
+def check_schema(file: h5py.File, path: Path) -> int:
+    """The version; files of another kind and of a version that this program does not know are refused."""
     name = file.attrs.get("schema_name")
     if name != SCHEMA_NAME:
         raise ValueError(
             f"{path} is an HDF5 file but not one of ours: its `schema_name` is {name!r}, "
             f"{SCHEMA_NAME!r} was expected; make one with `mlff data import`"
         )
-    version = int(file.attrs.get("schema_version", 0))
-    if not 1 <= version <= SCHEMA_VERSION:
+    version = file.attrs.get("schema_version")
+    if not isinstance(version, (int, np.integer)) or version < 1:
+        raise ValueError(
+            f"{path} is damaged: its `schema_version` is {version}, a number from 1 to {SCHEMA_VERSION} was expected"
+        )
+    if version > SCHEMA_VERSION:
         raise ValueError(
             f"{path} has schema version {version}; this program reads versions up to {SCHEMA_VERSION}: "
             f"update mlff to read it"
         )
+    return int(version)
 
 
 def decode(values: Iterable[bytes | str]) -> list[str]:

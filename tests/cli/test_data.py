@@ -40,9 +40,9 @@ def test_import_info_and_split_go_together(tmp_path, source, mlff):
     assert "train 30, val 10, test 10" in mlff(
         "split", out, "--by", "trajectory", "--fractions", 0.6, 0.2, 0.2, "--seed", 1
     )
-    mlff("split", out, "--by", "trajectory", "--val", "t1", "--test", "t2,t3", "--name", "chosen")
+    mlff("split", out, "--by", "trajectory", "--val", "t1", "--test", "t2,t3", "--split-name", "chosen")
     with pytest.warns(UserWarning, match="leaks"):
-        mlff("split", out, "--by", "random", "--name", "loose")
+        mlff("split", out, "--by", "random", "--split-name", "loose")
     text = mlff("info", out)
     assert len(text.splitlines()) < 40 and all(len(line) <= 120 for line in text.splitlines()[1:])
     for words in (
@@ -71,7 +71,7 @@ def test_a_split_is_not_replaced_by_accident(tmp_path, source, mlff):
     out = tmp_path / "h2.h5"
     mlff("import", source, "-o", out)
     mlff("split", out, "--by", "time")
-    assert "has a split 'time' already; choose another with --name" in mlff("split", out, "--by", "time", code=2)
+    assert "has a split 'time' already; choose another with --split-name" in mlff("split", out, "--by", "time", code=2)
     mlff("split", out, "--by", "time", "--fractions", 0.5, 0.3, 0.2, "--overwrite")
     assert len(HDF5Dataset(out).split("time")["train"]) == 25
 

@@ -1,12 +1,5 @@
 """The writer: what is added comes back, and nothing that goes wrong leaves a broken or half-written file."""
 
-import os
-import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
-
 import h5py
 import numpy as np
 import pytest
@@ -138,47 +131,6 @@ def test_a_running_writer_can_be_read(tmp_path):
             dataset = HDF5Dataset(path)
             assert len(dataset) == 2 * k + 2
             assert np.isfinite(dataset.batch(np.array([2 * k + 1, 0, 0])).positions).all()
-
-
-WRITE_FOREVER = """
-import sys, itertools, numpy as np
-from mlff.data import HDF5Writer
-writer = HDF5Writer(sys.argv[1], "a")
-if "X" not in writer.file["systems"]:
-    writer.add_system("X", [1] * 20)
-first = len(writer.file["trajectories/name"])
-for k in itertools.count(first):
-    values = {"positions": np.full((30, 20, 3), float(k)), "energy": np.full((30, 1), float(k))}
-    writer.add_trajectory("X", values, name=f"t{k}")
-    print(k, flush=True)
-"""
-
-
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
-def test_a_killed_writer_leaves_every_trajectory_it_had_added(tmp_path):
-    path = tmp_path / "frames.h5"
-    rng = np.random.default_rng()
-    for _ in range(3):
-        process = subprocess.Popen(
-            [sys.executable, "-c", WRITE_FOREVER, str(path)], stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]
-        )
-        process.stdout.readline()
-        time.sleep(0.05 + 0.2 * rng.random())
-        os.kill(process.pid, signal.SIGKILL)
-        said = [int(line) for line in process.stdout.read().split()]
-        process.wait()
-        dataset = HDF5Dataset(path)
-        last = dataset.trajectories[-1]
-        assert len(dataset.trajectories) > (said[-1] if said else 0)
-        values = dataset.systems[0].read("positions")
-        for k, each in enumerate(dataset.trajectories):
-            assert (values[each.first : each.first + each.count] == k).all()
-        assert len(dataset) == last.first + last.count
-    path.with_name(".frames.h5.12345678.tmp").write_bytes(b"a copy that was not finished")
-    with HDF5Writer(path, "a"):
-        pass
-    assert not list(tmp_path.glob(".*.tmp"))
-    assert len(HDF5Dataset(path)) == len(dataset) and HDF5Dataset(path).attrs["finalized"]
 
 
 def test_two_writers_exclude_each_other(tmp_path):

@@ -12,6 +12,7 @@ COMMANDS = {
     "plot": ("mlff.cli.data.plot", "Draw energies, gaps, forces, populations, coordinates."),
     "split": ("mlff.cli.data.split", "Divide the frames into train, val and test."),
     "export": ("mlff.cli.data.export", "Write the frames in another format."),
+    "finalize": ("mlff.cli.data.finalize", "Make a growing or older file final."),
 }
 
 

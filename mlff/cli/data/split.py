@@ -21,7 +21,7 @@ import click
 @click.option("--val", help="With --by trajectory: names of the trajectories that validate, with commas.")
 @click.option("--test", help="With --by trajectory: names of the trajectories that test, with commas.")
 @click.option("--seed", type=int, help="Seed of the random choice; 0 if not given.")
-@click.option("--name", help="Name of the split; that of --by if not given.")
+@click.option("--split-name", help="Name of the split; that of --by if not given.")
 @click.option("--overwrite", is_flag=True, help="Replace a split of this name.")
 def command(
     file: Path,
@@ -30,7 +30,7 @@ def command(
     val: str | None,
     test: str | None,
     seed: int | None,
-    name: str | None,
+    split_name: str | None,
     overwrite: bool,
 ) -> None:
     """Divide the frames of FILE into train, val and test, and store the division in the file."""
@@ -52,9 +52,9 @@ def command(
         split = splits.by_trajectory(dataset, val=_names(val), test=_names(test))
     else:
         split = splits.by_trajectory(dataset, shares, seed=seed or 0)
-    name = by if name is None else name
+    name = by if split_name is None else split_name
     if name in dataset.splits and not overwrite:
-        raise ValueError(f"{file} has a split {name!r} already; choose another with --name, or give --overwrite")
+        raise ValueError(f"{file} has a split {name!r} already; choose another with --split-name, or give --overwrite")
     drawn = by == "random" or (by == "trajectory" and not chosen)
     with HDF5Writer(file, "a") as writer:
         writer.add_split(

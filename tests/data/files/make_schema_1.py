@@ -105,7 +105,9 @@ def main(path: str) -> None:
         writer.add_trajectory("H2O", water(4), name="tröpfchen")
         writer.add_report(["t1: ends after frame 2 of 9", "tröpfchen: looks odd"])
         writer.add_split("trajectory", {"train": [0, 1, 2, 3], "val": [4, 5, 6], "test": []}, kind="trajectory", seed=7)
-        writer.add_split("random", {"train": [9, 11, 0], "val": [2], "test": [12]}, kind="random", fractions=(0.6, 0.2, 0.2))
+        writer.add_split(
+            "random", {"train": [9, 11, 0], "val": [2], "test": [12]}, kind="random", fractions=(0.6, 0.2, 0.2)
+        )
 
 
 if __name__ == "__main__":
