@@ -40,7 +40,7 @@ types: install
 	$(RUN) -m mypy
 
 bench: install
-	$(RUN) benchmarks/speed.py
+	$(ONE_THREAD) $(RUN) -m mlff benchmark speed --training
 
 # The accuracy table of README.md, from the models in models/ and the data in AZOBENZENE (a folder with azo.zip).
 AZOBENZENE ?= ../shared/data/azobenzene_gfn2

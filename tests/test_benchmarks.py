@@ -3,10 +3,9 @@
 import json
 
 import pytest
-from ase.io import read
 from click.testing import CliRunner
 
-from benchmarks import azobenzene_table, ship_model, speed
+from benchmarks import azobenzene_table, ship_model
 from mlff import Potential, load_potential, save_potential
 from mlff.datasets import azobenzene
 from mlff.models import model_config
@@ -85,10 +84,3 @@ def test_the_table_replaces_what_stands_between_its_marks():
     assert azobenzene_table.insert(text, "new") == f"before\n{begin}\nnew\n{end}\nafter"
     with pytest.raises(ValueError, match="lacks the lines"):
         azobenzene_table.insert("no marks", "new")
-
-
-def test_the_speed_of_training_and_of_md_are_measured():
-    assert 0.1 < speed.training_frames_per_second("painn", "cpu", repeats=1) < 1e5
-    cluster = speed.eight_molecules(read(speed.TRANS))
-    assert len(cluster) == 192
-    assert 0.1 < speed.milliseconds_per_md_step("painn", cluster, "cpu", repeats=1) < 1e5

@@ -23,6 +23,7 @@ COMMANDS = {
     "optimize": ("mlff.cli.optimize", "Relax a structure to its nearest minimum."),
     "md": ("mlff.cli.md", "Run molecular dynamics."),
     "models": ("mlff.cli.models", "List the trained models that come with the package."),
+    "benchmark": ("mlff.cli.benchmark", "Measure speed, memory and growth."),
 }
 """Name -> (module whose ``command`` it is, line in ``mlff --help``)."""
 

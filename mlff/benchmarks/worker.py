@@ -1,0 +1,94 @@
+"""A process that holds one task and runs steps of it when told to, so that tasks of several processes take turns.
+
+Requests come as lines of JSON on standard input, and answers go as lines of JSON to standard output; whatever else the
+task prints goes to standard error. ``{"run": 5}`` is answered with seconds of 5 steps; the end of the input ends the
+process. Peers use the same loop in their own environments (``benchmarks/peers``), where nothing but numpy, ASE and
+their packages need be importable.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from .tasks import Task
+
+WARM_UP_STEPS = 3
+Facts = dict[str, Any]
+
+
+def serve(build: Callable[[], tuple[Task, Facts]], synchronize: Callable[[], object] | None = None) -> None:
+    """Build the task, say that it is ready, and answer requests until the input ends.
+
+    Args:
+        build: makes the task, and says what should be known of it (versions, numbers of atoms).
+        synchronize: waits for a device whose work is asynchronous.
+    """
+    channel = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # what the task's packages print must not be taken for an answer
+    wait = synchronize or (lambda: None)
+
+    def answer(**content: Any) -> None:
+        channel.write(json.dumps(content) + "\n")
+
+    try:
+        before = time.monotonic()
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("default")
+            task, facts = build()
+            start_memory = peak_memory()
+            task.restore()
+            task.run(WARM_UP_STEPS)
+            wait()
+        notes = sorted({str(each.message) for each in caught if issubclass(each.category, UserWarning)})
+        answer(ready=facts, frames_per_step=task.frames_per_step, warnings=notes, start_memory=start_memory,
+               start_seconds=time.monotonic() - before)
+        for line in sys.stdin:
+            steps = json.loads(line)["run"]
+            task.restore()
+            wait()
+            wall, processor = time.perf_counter(), time.process_time()
+            task.run(steps)
+            wait()
+            answer(wall=(time.perf_counter() - wall) / steps, processor=(time.process_time() - processor) / steps,
+                   peak_memory=peak_memory())
+    except Exception as error:
+        import traceback
+
+        traceback.print_exc()
+        answer(error=str(error) or type(error).__name__, kind=type(error).__name__)
+        sys.exit(1)
+
+
+def peak_memory() -> int:
+    """Bytes that this process had in memory at most; on Linux since it was started, not since its parent was."""
+    status = Path("/proc/self/status")
+    if status.is_file():
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def main(specification: str) -> None:
+    """The worker of mlff's own candidates: ``python -m mlff.benchmarks.worker JSON``."""
+    import torch
+
+    from .candidates import Candidate, build_task
+
+    candidate = Candidate(**json.loads(specification))
+    torch.set_num_threads(candidate.threads)
+    synchronize = torch.cuda.synchronize if candidate.device.startswith("cuda") else None
+    serve(lambda: build_task(candidate), synchronize)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
