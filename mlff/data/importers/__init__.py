@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from mlff.data.importers.assemble import Assembler
@@ -110,6 +111,7 @@ def import_sources(
     report = ImportReport()
     with tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as folder:
         growing = Path(folder) / "frames.h5"
+        options = replace(options, scratch=Path(folder))
         with HDF5Writer(growing, durable=False) as writer:
             assembler = Assembler(writer, level_of_theory=level_of_theory, charge=charge)
             for trajectory in read_all(

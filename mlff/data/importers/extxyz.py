@@ -1,330 +1,288 @@
 """Extended xyz: every whole frame of a file, with the same numbers as ASE's reader, and a line for each one dropped.
 
 The reader is our own because published files are truncated and mutilated, which stops ASE's at the first bad frame, and
-because it is several times faster. Keys: https://github.com/libAtoms/extxyz.
+because it is several times faster: frames that look whole are read many at a time, and whatever does not fit is read
+again line by line. It holds a window of the file. Keys: https://github.com/libAtoms/extxyz.
 """
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from ase.data import atomic_numbers as _NUMBERS
 
-from mlff.data.frame import ENERGY_KEYS, FORCES_KEYS
-from mlff.units import ASE_VELOCITY
+from mlff.data.importers.extxyz_comment import CommentReader, Layout, parse_properties, shortened
+from mlff.data.importers.extxyz_lines import Lines, Source
+from mlff.data.importers.extxyz_quantities import Quantities, trajectory_names, velocities_of
+from mlff.data.importers.extxyz_table import bytes_as_table, words_as_table
+from mlff.data.importers.frame_block import FrameBlock, lacking
 
-_PAIR = re.compile(
-    r"""\s*([^\s=]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|\{([^}]*)\}|(\[[^=]*\])|([^\s"']\S*))|\s*(\S+)"""
-)
-_PROPERTIES = re.compile(r"([^:]+):([SRIL]):(\d+)(?::|$)")
-_POSITIONS = ("pos", "positions")
-_TRAJECTORY_KEYS = ("trajectory", "traj", "trajectory_id", "traj_id")
-_TIME_KEYS = ("time", "time_fs", "Time")
-_STEP_KEYS = ("step", "md_step")
-
-
-@dataclass(frozen=True)
-class ParsedFrame:
-    """One frame as read: f8 arrays in eV, angstrom, angstrom/fs; None or NaN where the file says nothing."""
-
-    numbers: np.ndarray
-    positions: np.ndarray
-    energy: float
-    forces: np.ndarray | None
-    stress: np.ndarray | None
-    velocities: np.ndarray | None
-    masses: np.ndarray | None
-    cell: np.ndarray | None
-    pbc: tuple[bool, bool, bool]
-    charge: float
-    trajectory: str | None
-    time: float
-    step: int
-    line: int  #: number of its first line, from 1
+CHUNK = 1 << 22  #: bytes of a window
+_LARGEST = 1 << 28  # bytes of a frame that is read at once; a larger one, or a wrong count, goes line by line
+_DEFAULT = "species:S:1:pos:R:3"
 
 
 @dataclass
-class ParsedFile:
-    """The whole frames of one file, what was dropped and where, and what was there but not read."""
+class _Head:
+    """Where a frame begins, and what its first two lines say."""
 
-    frames: list[ParsedFrame] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
-    energy_key: str | None = None
-    forces_key: str | None = None
-    unread: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class _Layout:
-    """Where the columns of a ``Properties`` string are: name -> (first column, width)."""
-
-    columns: dict[str, tuple[int, int]]
-    width: int
+    line: int  # from the current one
+    num_atoms: int
+    keys: tuple[str, ...]
+    values: tuple[str, ...]
 
 
-def parse_comment(text: str) -> dict[str, str]:
-    """The key=value pairs of a comment line as text; a bare word is a key with the value ``T``."""
-    result: dict[str, str] = {}
-    for match in _PAIR.finditer(text):
-        key, *values, bare = match.groups()
-        if key is None:
-            result[bare] = "T"
-        else:
-            result[key.strip("\"'")] = next(value for value in values if value is not None)
-    return result
+class ExtxyzReader:
+    """Iterating gives the whole frames of a file, or every ``every``-th of them, as blocks in the file's order.
 
-
-def parse_extxyz(
-    data: bytes, *, energy_key: str | None = None, forces_key: str | None = None, every: int = 1
-) -> ParsedFile:
-    """Every whole frame of the file's bytes, or every ``every``-th of them.
-
-    Which keys hold energy and forces is decided by the first whole frame that has any (``energy``/``forces`` before
-    ``REF_energy``/``REF_forces`` and so on), unless they are given; a frame that lacks them is masked, and said.
+    Afterwards ``problems`` says what was dropped or is missing and where, and ``quantities`` which names were read and
+    which were not. Frames that lack energy or forces are masked, and counted.
     """
-    text = data.decode("utf-8", errors="replace")
-    lines = text.split("\n")
-    ends_in_line = lines[-1] != ""
-    return _Reader(lines if ends_in_line else lines[:-1], energy_key, forces_key, ends_in_line=ends_in_line).read(every)
 
+    def __init__(
+        self,
+        source: Source,
+        *,
+        energy_key: str | None = None,
+        forces_key: str | None = None,
+        every: int = 1,
+        chunk: int = CHUNK,
+    ) -> None:
+        self.quantities = Quantities(energy_key, forces_key)
+        self.problems: list[str] = []
+        self.num_frames = 0  #: that were given
+        self._lines = Lines(source, chunk)
+        self._comments = CommentReader()
+        self._layouts: dict[str, Layout | str] = {}
+        self._every = every
+        self._num_whole = 0
+        self._lacking = {"energy": [0, 0], "forces": [0, 0]}  # frames, line of the first
 
-class _Reader:
-    def __init__(self, lines: list[str], energy_key: str | None, forces_key: str | None, *, ends_in_line: bool) -> None:
-        self.lines = lines
-        self.ends_in_line = ends_in_line  # no newline at the end: the last number may have lost digits
-        self.result = ParsedFile(energy_key=energy_key, forces_key=forces_key)
-        self.layouts: dict[str, _Layout | str] = {}
-        self.unread: dict[str, None] = {}
+    @property
+    def is_empty(self) -> bool:
+        """Whether the file that was read holds nothing at all."""
+        return not (self._num_whole or self.problems)
 
-    def read(self, every: int) -> ParsedFile:
-        lines, result = self.lines, self.result
-        at, whole = 0, 0
-        while at < len(lines):
-            if not lines[at].strip():
-                at += 1
+    def __iter__(self) -> Iterator[FrameBlock]:
+        lines = self._lines
+        while (text := lines.text(0)) is not None:
+            if not text.strip():
+                lines.drop(1)
                 continue
-            frame = self._frame(at, keep=whole % every == 0)
-            if isinstance(frame, str):
-                following = self._next_count(at + 1)
-                end = f"to {following}" if following < len(lines) else f"to the end, line {len(lines)}"
-                result.problems.append(f"line {at + 1} {end}: dropped, {frame}")
-                at = following
+            heads, layout, end = self._walk()
+            blocks = self._read(heads, layout, end) if heads and layout else None
+            if blocks is not None:
+                yield from blocks
+                lines.drop(end)
                 continue
-            if frame is not None:
-                result.frames.append(frame)
-            whole += 1
-            at += 2 + int(lines[at])
-        self._count_missing()
-        result.unread = tuple(self.unread)
-        return result
-
-    def _next_count(self, at: int) -> int:
-        """The next line that is an atom count alone, which no atom line can be."""
-        lines = self.lines
-        while at < len(lines) and not lines[at].strip().isdecimal():
-            at += 1
-        return at
-
-    def _frame(self, at: int, *, keep: bool) -> ParsedFrame | str | None:
-        """The frame that begins at line ``at``; why it is not one; or None for a whole frame that is not kept."""
-        lines = self.lines
-        count = lines[at].strip()
-        if not count.isdecimal() or int(count) == 0:
-            return f"{_short(count)} is not a number of atoms"
-        num_atoms = int(count)
-        body = lines[at + 2 : at + 2 + num_atoms]
-        if len(body) < num_atoms:
-            if (stop := self._next_count(at + 2)) >= len(lines) or at + 1 >= len(lines):
-                return f"the file ends after {len(body)} of {num_atoms} atoms"
-            return f"the frame ends after {stop - at - 2} of {num_atoms} atoms"
-        info = parse_comment(lines[at + 1])
-        layout = self._layout(info.get("Properties", "species:S:1:pos:R:3"))
-        if isinstance(layout, str):
-            return layout
-        rows = [line.split() for line in body]
-        for offset, row in enumerate(rows):
-            if len(row) != layout.width:
-                if len(row) == 1 and row[0].isdecimal():
-                    return f"the frame ends after {offset} of {num_atoms} atoms"
-                return f"line {at + 3 + offset} has {len(row)} columns, {layout.width} were expected"
-        following = lines[at + 2 + num_atoms] if at + 2 + num_atoms < len(lines) else ""
-        if len(following.split()) == layout.width and "=" not in following:
-            return f"it has more atom lines than its {num_atoms} atoms"
-        if self.ends_in_line and at + 2 + num_atoms == len(lines):
-            widths = {len(line) for line in body[:-1]}
-            if len(widths) == 1 and len(body[-1].rstrip()) < len(body[0].rstrip()):
-                return "its last line is cut off"
-        before = self.result.energy_key, self.result.forces_key
-        self._choose(info, layout)
-        try:
-            return self._convert(at, info, layout, [word for row in rows for word in row], keep)
-        except (ValueError, KeyError) as error:
-            self.result.energy_key, self.result.forces_key = before
-            return f"a value cannot be read ({error})"
-
-    def _layout(self, text: str) -> _Layout | str:
-        if text not in self.layouts:
-            self.layouts[text] = _parse_properties(text)
-        return self.layouts[text]
-
-    def _choose(self, info: dict[str, str], layout: _Layout) -> None:
-        if self.result.energy_key is None:
-            self.result.energy_key = next((key for key in ENERGY_KEYS if key in info), None)
-        if self.result.forces_key is None:
-            self.result.forces_key = next((key for key in FORCES_KEYS if key in layout.columns), None)
-
-    def _convert(
-        self, at: int, info: dict[str, str], layout: _Layout, words: list[str], keep: bool
-    ) -> ParsedFrame | None:
-        def column(name: str) -> np.ndarray:
-            first, width = layout.columns[name]
-            return np.array([list(map(float, words[k :: layout.width])) for k in range(first, first + width)]).T
-
-        def vectors(name: str | None) -> np.ndarray | None:
-            if name is None or name not in layout.columns:
-                return None
-            if layout.columns[name][1] != 3:
-                raise ValueError(f"`{name}` has {layout.columns[name][1]} columns, 3 were expected")
-            return column(name)
-
-        positions = vectors(next(name for name in _POSITIONS if name in layout.columns))
-        assert positions is not None
-        if not np.isfinite(positions).all():
-            raise ValueError("a position is NaN or infinite")
-        if "species" in layout.columns:
-            symbols = words[layout.columns["species"][0] :: layout.width]
-            numbers = np.array([_number(symbol) for symbol in symbols], dtype=np.int16)
-        else:
-            numbers = column("Z")[:, 0].astype(np.int16)
-        key = self.result.energy_key
-        energy = float(info[key]) if key is not None and key in info else np.nan
-        forces = vectors(self.result.forces_key)
-        if not keep:
-            return None
-        cell = None
-        if "Lattice" in info:
-            cell = np.array(list(map(float, info["Lattice"].split()))).reshape(3, 3)
-        momenta = vectors("momenta") if "momenta" in layout.columns else None
-        masses = column("masses")[:, 0] if "masses" in layout.columns else None
-        velocities = None
-        if momenta is not None:
-            from ase.data import atomic_masses
-
-            velocities = momenta / (atomic_masses[numbers] if masses is None else masses)[:, None] * ASE_VELOCITY
-        known = {"species", "Z", *_POSITIONS, "momenta", "masses", self.result.forces_key}
-        for name in layout.columns.keys() - known:
-            self.unread[f"column {name}"] = None
-        known_info = {
-            "Properties",
-            "Lattice",
-            "pbc",
-            "stress",
-            "virial",
-            "charge",
-            key,
-            *_TRAJECTORY_KEYS,
-            *_TIME_KEYS,
-            *_STEP_KEYS,
-        }
-        for name in info.keys() - known_info:
-            self.unread[name] = None
-        trajectory = next((info[name] for name in _TRAJECTORY_KEYS if name in info), None)
-        time = next((float(info[name]) for name in _TIME_KEYS if name in info), np.nan)
-        step = next((int(info[name]) for name in _STEP_KEYS if name in info), -1)
-        return ParsedFrame(
-            numbers,
-            positions,
-            energy,
-            forces,
-            _stress(info, cell),
-            velocities,
-            masses,
-            cell,
-            _pbc(info, cell),
-            float(info.get("charge", 0.0)),
-            trajectory,
-            time,
-            step,
-            at + 1,
-        )
-
-    def _count_missing(self) -> None:
-        """Say which frames lack what other frames have; they stay masked."""
-        result, num = self.result, len(self.result.frames)
-        for name, key, lacking in (
-            ("energy", result.energy_key, [f for f in result.frames if not np.isfinite(f.energy)]),
-            (
-                "forces",
-                result.forces_key,
-                [f for f in result.frames if f.forces is None or not np.isfinite(f.forces).all()],
-            ),
-        ):
-            if lacking:
+            until = lines.dropped + max(end, 1)
+            while lines.dropped < until and (text := lines.text(0)) is not None:
+                if text.strip():
+                    yield from self._read_one()
+                else:
+                    lines.drop(1)
+        for what, (count, line) in self._lacking.items():
+            if count:
+                key = self.quantities.key_of(what)
                 why = f"(key `{key}`) " if key else ""
-                result.problems.append(
-                    f"{name} {why}missing in {len(lacking)} of {num} frames, first at line {lacking[0].line}: masked"
+                self.problems.append(
+                    f"{what} {why}missing in {count} of {self.num_frames} frames, first at line {line}: masked"
                 )
 
+    # -- many frames at a time ----------------------------------------------------------------------------------------
 
-def _parse_properties(text: str) -> _Layout | str:
-    columns: dict[str, tuple[int, int]] = {}
-    first = at = 0
-    for match in _PROPERTIES.finditer(text):
-        if match.start() != at:
-            break
-        name, _, width = match.groups()
-        columns[name] = (first, int(width))
-        first, at = first + int(width), match.end()
-    if at != len(text) or not columns:
-        return f"its Properties {_short(text)} cannot be read"
-    if not any(name in columns for name in _POSITIONS):
-        return f"its Properties {_short(text)} have no pos"
-    if "species" not in columns and "Z" not in columns:
-        return f"its Properties {_short(text)} have no species"
-    return _Layout(columns, first)
+    def _walk(self) -> tuple[list[_Head], Layout | None, int]:
+        """The frames from here on that look whole and have one layout, and the line after the last."""
+        lines = self._lines
+        heads: list[_Head] = []
+        layout: Layout | None = None
+        end, at, fits = 0, 0, True
+        while at < len(lines):
+            count = lines.raw(at).strip()
+            if not count:
+                at += 1
+                continue
+            fits = count.isdigit() and 0 < len(count) < 10
+            num_atoms = int(count) if fits else 0
+            after = at + 2 + num_atoms
+            if not num_atoms:
+                break
+            if not heads and after >= len(lines) and not lines.at_end:
+                if num_atoms * lines.mean_length() < _LARGEST:
+                    lines.text(after)
+            if after > len(lines) or (after == len(lines) and (not lines.at_end or lines.ends_in_line)):
+                break
+            keys, values = self._comments(lines.text(at + 1) or "")
+            own = self._layout(keys, values)
+            if isinstance(own, str) or (layout is not None and own is not layout):
+                break
+            layout = own
+            heads.append(_Head(at, num_atoms, keys, values))
+            at = end = after
+        if heads and not fits:  # what follows is no frame: more atom lines than the last one should have, perhaps
+            heads.pop()
+            end = heads[-1].line + 2 + heads[-1].num_atoms if heads else 0
+        return heads, layout, end
 
-
-def _number(symbol: str) -> int:
-    number = _NUMBERS.get(symbol) or _NUMBERS.get(symbol.capitalize()) or (int(symbol) if symbol.isdecimal() else 0)
-    if not 1 <= number <= 118:
-        raise ValueError(f"{_short(symbol)} is not an element")
-    return number
-
-
-def _pbc(info: dict[str, str], cell: np.ndarray | None) -> tuple[bool, bool, bool]:
-    """As ASE: the key ``pbc``, else periodic where there is a lattice."""
-    if "pbc" not in info:
-        return (cell is not None,) * 3
-    words = info["pbc"].strip("[]").replace(",", " ").split()
-    flags = [word.upper() in ("T", "TRUE", "1") for word in words]
-    if len(flags) == 1:
-        flags *= 3
-    if len(flags) != 3:
-        raise ValueError(f"pbc={info['pbc']!r}")
-    return flags[0], flags[1], flags[2]
-
-
-def _stress(info: dict[str, str], cell: np.ndarray | None) -> np.ndarray | None:
-    """Voigt stress in eV/angstrom^3 with ASE's sign, from ``stress``, else from ``virial`` = -volume * stress."""
-    text = info.get("stress", info.get("virial"))
-    if text is None:
-        return None
-    values = np.array(
-        [float(word) for word in text.strip("[]").replace(",", " ").replace("[", " ").replace("]", " ").split()]
-    )
-    if values.size == 9:
-        full = values.reshape(3, 3)
-        values = (full + full.T)[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]] / 2
-    if values.size != 6:
-        raise ValueError(f"a stress of {values.size} numbers")
-    if "stress" not in info:
-        if cell is None:
+    def _read(self, heads: list[_Head], layout: Layout, end: int) -> list[FrameBlock] | None:
+        """The frames as blocks, or None where any of them has to be looked at more closely."""
+        lines = self._lines
+        first, last = lines.places(heads[0].line, end)
+        origin = first[0]
+        text = np.frombuffer(lines.data + b"  ", np.uint8, last[-1] - origin + 2, origin).copy()
+        text[-2:] = 32
+        offset = heads[0].line
+        counts = np.array([head.num_atoms for head in heads])
+        for head in heads:
+            text[first[head.line - offset] - origin : last[head.line - offset + 1] - origin] = 32
+        starts = np.array([head.line - offset + 2 for head in heads])
+        rows = np.repeat(starts - np.concatenate([[0], np.cumsum(counts)[:-1]]), counts) + np.arange(counts.sum())
+        found = bytes_as_table(text, np.array(first)[rows] - origin, np.array(last)[rows] - origin, layout)
+        if found is None:
             return None
-        values = -values / abs(np.linalg.det(cell))
-    return values
+        before = self._state()
+        blocks: list[FrameBlock] = []
+        row = 0
+        for run in _runs(heads):
+            try:
+                blocks += self._blocks(run, *_cut(found, row, run))
+            except ValueError:
+                self._restore(before)
+                return None
+            row += len(run) * run[0].num_atoms
+        return blocks
+
+    def _blocks(
+        self, heads: Sequence[_Head], numbers: np.ndarray, table: dict[str, np.ndarray]
+    ) -> Iterator[FrameBlock]:
+        """Frames with one number of atoms and one set of keys, those that are kept, by what makes them one system."""
+        columns = self.quantities.read(heads[0].keys, [head.values for head in heads], table)
+        first = -self._num_whole % self._every
+        self._num_whole += len(heads)
+        if self._every > 1:
+            heads, numbers = heads[first :: self._every], numbers[first :: self._every]
+            columns = {name: values[first :: self._every] for name, values in columns.items()}
+        if not len(heads):
+            return
+        self.num_frames += len(heads)
+        for what, (count, line) in self._lacking.items():
+            missing = np.flatnonzero(lacking(columns, what))
+            if len(missing):
+                line = line or self._lines.dropped + heads[int(missing[0])].line + 1
+                self._lacking[what] = [count + len(missing), line]
+        masses, charge = columns.pop("masses", None), columns.pop("charge", None)
+        if "momenta" in columns:
+            columns["velocities"] = velocities_of(columns.pop("momenta"), numbers, masses)
+        keys, values = heads[0].keys, [head.values for head in heads]
+        theory = [value[keys.index("level_of_theory")] if "level_of_theory" in keys else "" for value in values]
+        trajectories = trajectory_names(keys, values)
+        changes = (numbers[1:] != numbers[:-1]).any(axis=1)
+        changes |= np.array([a != b for a, b in zip(theory, theory[1:])], dtype=bool)
+        if charge is not None:
+            changes |= charge[1:] != charge[:-1]
+        if masses is not None:
+            changes |= (masses[1:] != masses[:-1]).any(axis=1)
+        bounds = [0, *(np.flatnonzero(changes) + 1).tolist(), len(heads)]
+        for start, stop in zip(bounds, bounds[1:]):
+            yield FrameBlock(
+                numbers[start],
+                {name: each[start:stop] for name, each in columns.items()},
+                trajectories[start:stop],
+                None if masses is None else tuple(masses[start].tolist()),
+                None if charge is None else float(charge[start]),
+                theory[start],
+            )
+
+    # -- one frame, line by line --------------------------------------------------------------------------------------
+
+    def _read_one(self) -> list[FrameBlock]:
+        """The frame at the current line, which is left behind; or what is wrong with it among the problems."""
+        lines = self._lines
+        result = self._one()
+        if not isinstance(result, str):
+            blocks, count = result
+            lines.drop(count)
+            return blocks
+        begin = lines.dropped + 1
+        lines.drop(1)
+        while (text := lines.text(0)) is not None and not text.strip().isdecimal():
+            lines.drop(1)  # to a line that is a number alone, which no atom line can be
+        end = f"to {lines.dropped}" if text is not None else f"to the end, line {lines.dropped}"
+        self.problems.append(f"line {begin} {end}: dropped, {result}")
+        return []
+
+    def _one(self) -> tuple[list[FrameBlock], int] | str:
+        lines = self._lines
+        count = (lines.text(0) or "").strip()
+        if not count.isdecimal() or len(count) > 18 or int(count) == 0:
+            return f"{shortened(count)} is not a number of atoms"
+        num_atoms = int(count)
+        comment = lines.text(1)
+        if comment is None or lines.text(2) is None:
+            return f"the file ends after 0 of {num_atoms} atoms"
+        keys, values = self._comments(comment)
+        layout = self._layout(keys, values)
+        if isinstance(layout, str):
+            return layout
+        words: list[str] = []
+        widths: list[int] = []
+        for k in range(num_atoms):
+            line = lines.text(2 + k)
+            if line is None:
+                return f"the file ends after {k} of {num_atoms} atoms"
+            row = line.split()
+            if len(row) == 1 and row[0].isdecimal():
+                return f"the frame ends after {k} of {num_atoms} atoms"
+            if len(row) != layout.width:
+                return f"line {lines.dropped + 3 + k} has {len(row)} columns, {layout.width} were expected"
+            words += row
+            widths.append(len(line.rstrip("\r")))
+        following = lines.text(2 + num_atoms)
+        if following is not None and len(following.split()) == layout.width and "=" not in following:
+            return f"it has more atom lines than its {num_atoms} atoms"
+        if following is None and lines.ends_in_line and len(set(widths[:-1])) == 1 and widths[-1] < widths[0]:
+            return "its last line is cut off"
+        head = _Head(0, num_atoms, keys, values)
+        before = self._state()
+        try:
+            found = words_as_table(words, layout)
+            return list(self._blocks([head], *_cut(found, 0, [head]))), 2 + num_atoms
+        except ValueError as error:
+            self._restore(before)
+            return f"a value cannot be read ({error})"
+
+    # -- bookkeeping --------------------------------------------------------------------------------------------------
+
+    def _layout(self, keys: tuple[str, ...], values: tuple[str, ...]) -> Layout | str:
+        text = values[keys.index("Properties")] if "Properties" in keys else _DEFAULT
+        if text not in self._layouts:
+            self._layouts[text] = parse_properties(text)
+        return self._layouts[text]
+
+    def _state(self) -> tuple[int, int, dict[str, list[int]]]:
+        return self._num_whole, self.num_frames, dict(self._lacking)
+
+    def _restore(self, state: tuple[int, int, dict[str, list[int]]]) -> None:
+        self._num_whole, self.num_frames, self._lacking = state
 
 
-def _short(text: str) -> str:
-    return repr(text if len(text) <= 40 else text[:37] + "...")
+def _runs(heads: list[_Head]) -> Iterator[list[_Head]]:
+    """Consecutive frames with one number of atoms and one set of keys."""
+    start = 0
+    for k in range(1, len(heads) + 1):
+        if k == len(heads) or heads[k].num_atoms != heads[start].num_atoms or heads[k].keys != heads[start].keys:
+            yield heads[start:k]
+            start = k
+
+
+def _cut(
+    found: tuple[np.ndarray, dict[str, np.ndarray]], row: int, heads: list[_Head]
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """The rows of a run's atoms, by frame: numbers [F,N] and columns [F,N,width]."""
+    numbers, columns = found
+    num_frames, num_atoms = len(heads), heads[0].num_atoms
+    stop = row + num_frames * num_atoms
+    return numbers[row:stop].reshape(num_frames, num_atoms), {
+        name: values[row:stop].reshape(num_frames, num_atoms, -1) for name, values in columns.items()
+    }

@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 XYZ_SUFFIXES = (".xyz", ".extxyz")
+_PIECE = 1 << 16  # bytes unpacked at once
 _PART = re.compile(r"(?:^|(?<=[_.\-]))(train|training|val|valid|validation|test)(?=$|[_.\-])", re.IGNORECASE)
 _PARTS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
@@ -30,21 +33,44 @@ class Member:
         """How reports call it."""
         return self.path.name if self.inner is None else f"{self.path.name}/{self.inner}"
 
-    def read(self) -> tuple[bytes, str | None]:
-        """Its bytes, and what is wrong with them where the zip is damaged."""
+    @contextmanager
+    def open(self) -> Iterator[MemberBytes]:
+        """Its bytes, a piece at a time."""
         if self.inner is None:
-            return self.path.read_bytes(), None
+            with self.path.open("rb") as stream:
+                yield MemberBytes(stream)
+            return
         with zipfile.ZipFile(self.path) as archive:
-            chunks: list[bytes] = []
             try:
-                with archive.open(self.inner) as stream:
-                    while chunk := stream.read(1 << 16):
-                        chunks.append(chunk)
-            except (zipfile.BadZipFile, EOFError, zipfile.zlib.error) as error:  # type: ignore[attr-defined]
-                return b"".join(chunks), f"the zip member is damaged ({error}); what could be unpacked was read"
-            except (RuntimeError, NotImplementedError) as error:
-                return b"", f"the zip member cannot be unpacked ({error})"
-            return b"".join(chunks), None
+                unpacked = archive.open(self.inner)
+            except (RuntimeError, NotImplementedError, zipfile.BadZipFile) as error:
+                yield MemberBytes(None, f"the zip member cannot be unpacked ({error})")
+                return
+            with unpacked:
+                yield MemberBytes(unpacked)
+
+
+class MemberBytes:
+    """The bytes of a member in their order; where a zip is damaged they end, and ``damage`` says why."""
+
+    def __init__(self, stream: IO[bytes] | None, damage: str | None = None) -> None:
+        self.stream = stream
+        self.damage = damage
+        self.num_read = 0
+
+    def read(self, size: int) -> bytes:
+        """At most ``size`` more bytes, none at the end."""
+        if self.stream is None:
+            return b""
+        try:
+            # small pieces of a zip: what could be unpacked before the damage is lost with the piece
+            data = self.stream.read(min(size, _PIECE) if isinstance(self.stream, zipfile.ZipExtFile) else size)
+        except (zipfile.BadZipFile, EOFError, zipfile.zlib.error) as error:  # type: ignore[attr-defined]
+            self.damage = f"the zip member is damaged ({error}); what could be unpacked was read"
+            self.stream = None
+            return b""
+        self.num_read += len(data)
+        return data
 
 
 def part_of(name: str) -> tuple[str, str | None]:

@@ -78,6 +78,7 @@ class ImportOptions:
     energy_key: str | None = None
     forces_key: str | None = None
     every: int = 1
+    scratch: Path | None = None  #: folder for frames that wait on disk; the system's own for such files if None
 
 
 @dataclass(frozen=True)
