@@ -90,7 +90,7 @@ def convert(
         if np.nan_to_num(coupling).any():
             soc_pairs = spins.soc_pairs()
             columns["soc"] = coupling * HARTREE
-            columns["soc_magnitude"] = _magnitudes(columns["soc"], spins, soc_pairs)
+            columns["soc_magnitude"] = soc_magnitudes(columns["soc"], spins, soc_pairs)
             if (largest := np.nanmax(np.abs(coupling - coupling.conj().swapaxes(1, 2)))) > 1e-10:
                 problems.append(f"the Hamiltonian is not hermitian (by {largest:.1e} hartree)")
     if frames.velocities is not None:
@@ -180,7 +180,7 @@ def _couplings(nac: np.ndarray, spins: SpinStates, pairs: list[tuple[int, int]],
     return _computed(by_pair).transpose(0, 2, 1, 3)
 
 
-def _magnitudes(soc: np.ndarray, spins: SpinStates, pairs: list[tuple[int, int]]) -> np.ndarray:
+def soc_magnitudes(soc: np.ndarray, spins: SpinStates, pairs: list[tuple[int, int]]) -> np.ndarray:
     """``[F,R]``: root of the sum of |soc|^2 over the components of the two states."""
     result = np.empty((len(soc), len(pairs)))
     for k, (i, j) in enumerate(pairs):

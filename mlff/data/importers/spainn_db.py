@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from mlff.data.importers.sharc_states import soc_magnitudes
 from mlff.data.importers.spainn_db_facts import DatabaseFacts, find_facts
 from mlff.data.importers.spainn_db_rows import DatabaseRow, holds_rows, opened, row_ids, rows_of
 from mlff.data.importers.trajectory import ImportedTrajectory, Importer, ImportOptions, SystemFacts, sha256
@@ -52,7 +53,8 @@ def _read(path: Path, options: ImportOptions) -> Iterator[ImportedTrajectory]:
     for row in rows_of(connection, ids, lost):
         system, columns = _converted(row, facts, odd)
         whole += 1
-        unread.update(key for key in row.values if key not in _READ and np.any(row.values[key] != 0))
+        read = (*_READ, "socs") if facts.has_soc else _READ
+        unread.update(key for key in row.values if key not in read and np.any(row.values[key] != 0))
         rows = held.setdefault(system, [])
         rows.append(columns)
         if len(rows) == block:
@@ -106,6 +108,8 @@ def _converted(
         else:
             reason = f"`{key}` of shape {row.values[key].shape}, which fits no pairs of the {num_states} states"
             odd.setdefault(reason, []).append(row.number)
+    soc = _soc(row, facts, odd)
+    columns |= soc
     if "has_forces" in row.values and not row.values["has_forces"].any():
         columns["forces"] = np.full((num_atoms, num_states, 3), np.nan)
     if row.pbc.any():
@@ -118,11 +122,32 @@ def _converted(
         root=tuple(multiplicity[:k].count(m) for k, m in enumerate(multiplicity)),
         nac_pairs=nac_pairs,
         dipole_pairs=dipole_pairs,
+        spin_states=facts.spins.components if facts.spins and soc else (),
+        soc_pairs=tuple(facts.spins.soc_pairs()) if facts.spins and soc else (),
         level_of_theory=facts.level_of_theory,
         program=facts.program,
         phase=facts.phase,
     )
     return system, columns
+
+
+def _soc(row: DatabaseRow, facts: DatabaseFacts, odd: dict[str, list[int]]) -> dict[str, np.ndarray]:
+    """Spin-orbit couplings: real and imaginary part of a < b for the M components in SHARC's order, as SchNarc writes.
+
+    Rows of zeros were not computed; they are missing where another row has couplings, so that all have one system.
+    """
+    if not facts.has_soc or facts.spins is None or facts.spins.num_states != row.num_states:
+        return {}
+    num, pairs = len(facts.spins.components), facts.spins.soc_pairs()
+    values = row.values.get("socs", np.empty(0)).astype(np.float64).ravel()
+    matrix = np.full((num, num), np.nan + 0j)
+    if values.size == num * (num - 1) and values.any():
+        matrix = np.zeros((num, num), dtype=np.complex128)
+        matrix[np.triu_indices(num, 1)] = values.view(np.complex128) * facts.soc
+        matrix += matrix.conj().T
+    elif values.any():
+        odd.setdefault(f"`socs` of size {values.size}, {num * (num - 1)} was expected", []).append(row.number)
+    return {"soc": matrix, "soc_magnitude": soc_magnitudes(matrix[None], facts.spins, pairs)[0]}
 
 
 def _rows(numbers: list[int]) -> str:

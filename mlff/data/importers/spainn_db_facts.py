@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from mlff.data.importers.sharc_states import SpinStates
 from mlff.data.importers.spainn_db_rows import DatabaseRow, Layout, bond_ratio, find_layout
 from mlff.data.importers.trajectory import ImportedTrajectory
 from mlff.units import BOHR, DEBYE, HARTREE, KCAL_PER_MOL
@@ -32,7 +33,10 @@ class DatabaseFacts:
     nac: float  # 1/angstrom
     smooth: float  # eV/angstrom, with the sign that turns smooth_nacs into our interstate coupling
     dipole: float  # e angstrom
+    soc: float  # eV
     multiplicity: tuple[int, ...]
+    spins: SpinStates | None  # the components that socs are between, in SHARC's order
+    has_soc: bool  # whether any row of the sample has couplings between these components
     nac_pairs: dict[int, Pairs]  # by the number of states
     dipole_pairs: dict[int, Pairs]
     level_of_theory: str
@@ -50,10 +54,12 @@ def find_facts(
     said.notes.append(f"{where}: forces {layout}, {how}")
     said.problems += [f"{where}: {doubt}" for doubt in doubts]
     num_states = sample[0].num_states
-    multiplicity = _multiplicity(metadata, num_states)
+    every = tuple(_count(metadata, f"n_{name}") for name in ("singlets", "doublets", "triplets", "quartets"))
+    counts = (every[0], every[2])
+    multiplicity = _multiplicity(metadata, every, num_states)
     if not multiplicity:
         said.problems.append(f"{where}: the multiplicities of its {num_states} states are not known, none was stored")
-    counts = (_count(metadata, "n_singlets"), _count(metadata, "n_triplets"))
+    spins = SpinStates.of(every) if sum(every) == num_states else None
     facts = DatabaseFacts(
         layout,
         length=_length(metadata, sample, where, said),
@@ -62,7 +68,10 @@ def find_facts(
         nac=1 / BOHR if units.get("nacs", "1") in ("1", "au") else _inverse(units["nacs"], where),
         smooth=-(HARTREE / BOHR if units.get("smooth_nacs", "1") in ("1", "au") else 1.0),
         dipole=_unit(units.get("dipoles", "au").replace("1", "au"), _DIPOLES, "dipoles", where),
+        soc=_unit(units.get("socs", "au").replace("1", "au"), _ENERGIES, "socs", where),
         multiplicity=multiplicity,
+        spins=spins,
+        has_soc=spins is not None and any(_is_soc(row, len(spins.components)) for row in sample),
         nac_pairs=_pairs_of_rows(sample, counts, ("nacs", "smooth_nacs"), layout),
         dipole_pairs=_pairs_of_rows(sample, counts, ("dipoles",), layout),
         level_of_theory=str(metadata.get("ReferenceMethod", "")),
@@ -149,13 +158,19 @@ def _count(metadata: Mapping[str, Any], key: str) -> int:
     return int(value) if isinstance(value, int | float | str) and str(value).strip().isdigit() else 0
 
 
-def _multiplicity(metadata: Mapping[str, Any], num_states: int) -> tuple[int, ...]:
-    """2S+1 of each state, from the letters in ``states`` or the numbers of singlets and triplets; empty: unknown."""
+def _is_soc(row: DatabaseRow, num_components: int) -> bool:
+    """Whether the row has a real and an imaginary part for each pair of components, not all zero."""
+    values = row.values.get("socs", np.empty(0))
+    return values.size == num_components * (num_components - 1) and bool(np.any(values))
+
+
+def _multiplicity(metadata: Mapping[str, Any], every: tuple[int, ...], num_states: int) -> tuple[int, ...]:
+    """2S+1 of each state, from the letters in ``states`` or the numbers of singlets, doublets, ...; empty: unknown."""
     letters = str(metadata.get("states", "")).split()
     if len(letters) == num_states and all(letter in _MULTIPLICITIES for letter in letters):
         return tuple(_MULTIPLICITIES[letter] for letter in letters)
-    singlets, triplets = _count(metadata, "n_singlets"), _count(metadata, "n_triplets")
-    return (1,) * singlets + (3,) * triplets if singlets + triplets == num_states else ()
+    said = tuple(mult for mult, count in enumerate(every, start=1) for _ in range(count))
+    return said if len(said) == num_states else ()
 
 
 def _pairs_of_rows(

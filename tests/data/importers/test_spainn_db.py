@@ -185,6 +185,31 @@ def test_triplets_take_their_pairs_within_a_multiplicity_and_unread_couplings_ar
     assert problems == ["a.db: `socs` of 12 rows not read: its order of states is not documented"]
 
 
+@pytest.mark.parametrize("layout", ["spainn", "schnarc"])
+def test_spin_orbit_couplings_are_between_the_components_in_the_order_of_sharc(tmp_path, layout):
+    random = np.random.default_rng(1)
+    num = 5  # S0 S1 | T1(-1) T1(0) T1(+1)
+    matrices = 1e-4 * (random.normal(size=(12, num, num)) + 1j * random.normal(size=(12, num, num)))
+    upper = np.triu_indices(num, 1)
+
+    def change(row, positions, values):
+        couplings = matrices[row][upper].view(np.float64) if row != 4 else np.zeros(num * (num - 1))
+        return positions, values | {"socs": couplings if row != 7 else np.ones(3)}
+
+    metadata = (SPAINN if layout == "spainn" else SCHNARC) | {"states": "S S T", "n_singlets": 2, "n_triplets": 1}
+    path = written(tmp_path / "a.db", layout=layout, metadata=metadata, change=change)
+    columns, system, problems, _ = read(path)
+    assert system.spin_states == ((0, 0), (1, 0), (2, -2), (2, 0), (2, 2)) and system.soc_pairs == ((0, 2), (1, 2))
+    assert problems == ["a.db: 1 rows (7, from 0) without `socs` of size 3, 20 was expected"]
+    for row in set(range(12)) - {4, 7}:
+        matrix = np.triu(matrices[row], 1) * HARTREE
+        close(columns["soc"][row], matrix + matrix.conj().T)
+        close(columns["soc_magnitude"][row], np.linalg.norm(columns["soc"][row][:2, 2:], axis=1))
+    assert np.isnan(columns["soc"][[4, 7]]).all() and np.isnan(columns["soc_magnitude"][[4, 7]]).all()
+    import_sources([path], tmp_path / "out.h5")
+    assert HDF5Dataset(tmp_path / "out.h5")[0].soc.shape == (num, num)
+
+
 def test_rows_that_are_not_whole_are_dropped_with_a_line_and_odd_values_masked_with_one(tmp_path):
     def change(row, positions, values):
         if row == 2:
