@@ -61,7 +61,8 @@ def card(name: str, summary: dict[str, Any], config: str) -> str:
 def settings(config: str) -> str:
     """The run's configuration without the places of files on the machine that trained it."""
     values = yaml.safe_load(config)
-    values["data"]["path"] = Path(values["data"]["path"]).name
+    path = values["data"]["path"]
+    values["data"]["path"] = [Path(each).name for each in path] if isinstance(path, list) else Path(path).name
     values["out"] = Path(values["out"]).name
     return yaml.safe_dump(values, sort_keys=False).strip()
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @click.command(name="evaluate")
 @click.argument("model")
-@click.argument("data")
+@click.argument("data", nargs=-1, required=True, metavar="DATA...")
 @click.option("--split-name", metavar="NAME", help="Split of the data file; by default the one that the model was trained on.")
 @click.option(
     "--split", "part", default="test", show_default=True, type=click.Choice(["train", "val", "test", "all"]),
@@ -30,13 +30,14 @@ if TYPE_CHECKING:
 @click.option("--device", default=None, metavar="DEVICE", help="cpu, cuda or cuda:1; a GPU where there is one by default.")
 @click.option("--dtype", type=click.Choice(["float32", "float64"]), help="Arithmetic; as the model was saved by default.")
 def command(
-    model: str, data: str, split_name: str | None, part: str, states: str | None, json_path: str | None, plot_path: str | None,
-    predictions_path: str | None, bins: str | None, batch_size: int, device: str | None, dtype: str | None,
+    model: str, data: tuple[str, ...], split_name: str | None, part: str, states: str | None, json_path: str | None,
+    plot_path: str | None, predictions_path: str | None, bins: str | None, batch_size: int, device: str | None,
+    dtype: str | None,
 ) -> None:  # fmt: skip
     """Measure MODEL's errors on DATA: MAE and RMSE of energies and forces.
 
     MODEL is a run folder, a checkpoint, or a name that `mlff models` lists; DATA a native HDF5 file, or the word
-    `azobenzene` for the set inside the package.
+    `azobenzene` for the set inside the package; several files are used as one.
 
     \b
     mlff evaluate azobenzene-painn azobenzene --plot parity.png
@@ -48,7 +49,8 @@ def command(
 
     from mlff.potential.checkpoint import load_potential, read_document
     from mlff.potential.pretrained import resolve
-    from mlff.train.finish import error_table
+    from mlff.train.filtering import criteria_text
+    from mlff.train.finish import error_table, path_or_paths
     from mlff.train.metrics import check_torsion, errors_by_torsion, evaluate
     from mlff.train.prepare import open_dataset
     from mlff.train.progress import counting_bar
@@ -60,16 +62,21 @@ def command(
         device = "cuda" if torch.cuda.is_available() else "cpu"
     potential = load_potential(model, device=device, dtype=None if dtype is None else getattr(torch, dtype))
     extra = read_document(resolve(model))["extra"]
-    dataset = open_dataset(data)
+    dataset = open_dataset(*data)
     columns = chosen_states(states, extra, potential.num_states)
     trained_on = extra.get("split")
     if split_name is None and part != "all" and trained_on in dataset.splits:
         split_name = trained_on
     indices, name = chosen_frames(dataset, split_name, part)
-    if name != trained_on and extra.get("data") == dataset.path.name:
+    if name != trained_on and extra.get("data") == dataset.name:
         warnings.warn(
             f"the model was trained on split `{trained_on}` of a file of this name, so frames that it was trained on may be "
             f"among these", stacklevel=1
+        )  # fmt: skip
+    if used := extra.get("filter"):
+        warnings.warn(
+            f"the model was trained and tested on frames with {criteria_text(used)}; these are all frames, so that the errors "
+            f"differ from those of its report", stacklevel=1
         )  # fmt: skip
     if atoms is not None:
         check_torsion(atoms, min(dataset.systems[k].num_atoms for k in set(dataset.locate(indices)[0].tolist())))
@@ -77,11 +84,11 @@ def command(
         metrics = evaluate(potential, dataset, indices, batch_size, states=columns, progress=progress)
     labels = extra.get("state_labels") or [f"state {state}" for state in columns]
     console = Console()
-    title = f"{model} on {dataset.path.name}, {part} of split {name}" if name else f"{model} on all of {dataset.path.name}"
+    title = f"{model} on {dataset.name}, {part} of split {name}" if name else f"{model} on all of {dataset.name}"
     console.print(f"{title}: {metrics.num_frames} frames", highlight=False, markup=False, soft_wrap=True)
     console.print(error_table({part: metrics.errors()}, labels))
     report: dict[str, Any] = {
-        "model": model, "data": str(dataset.path), "split_name": name, "split": part, "states": columns,
+        "model": model, "data": path_or_paths(dataset), "split_name": name, "split": part, "states": columns,
         "state_labels": list(labels), "errors": metrics.table(),
     }  # fmt: skip
     if atoms is not None:
@@ -131,7 +138,7 @@ def chosen_frames(dataset: HDF5Dataset, split_name: str | None, part: str) -> tu
     name = choose_split(dataset, split_name)
     indices = dataset.split(name)[part]
     if len(indices) == 0:
-        raise ValueError(f"the split `{name}` of `{dataset.path}` has no {part} frames; choose another with --split")
+        raise ValueError(f"the split `{name}` of `{dataset.files}` has no {part} frames; choose another with --split")
     return indices, name
 
 

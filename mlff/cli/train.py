@@ -11,8 +11,11 @@ import click
 @click.command(name="train")
 @click.argument("config", required=False, metavar="[CONFIG.yaml]")
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
-@click.option("--data", metavar="FILE.h5", help="Data file, or `azobenzene` for the set inside the package.")
-@click.option("--split", metavar="NAME", help="Split of the data file to train, validate and test on.")
+@click.option(
+    "--data", multiple=True, metavar="FILE.h5",
+    help="Data file, or `azobenzene` for the set inside the package; several (--data A.h5 --data B.h5) are used as one.",
+)  # fmt: skip
+@click.option("--split", metavar="NAME", help="Split of the data to train, validate and test on.")
 @click.option("--states", metavar="0,1,...", help="Electronic states to learn; all by default.")
 @click.option("--model", metavar="NAME", help="Architecture: painn (the default), tensornet or egnn.")
 @click.option("--out", metavar="RUN", help="Folder to write the run to.")
@@ -21,12 +24,13 @@ import click
 @click.option("--max-time", metavar="MINUTES", help="Stop after this time, with the learning-rate schedule at its end.")
 @click.option("--seed", metavar="N", help="Fixes the first weights and the order of the frames.")
 @click.option("--resume", metavar="RUN", help="Go on with the run in this folder.")
-def command(config: str | None, overrides: tuple[str, ...], resume: str | None, **options: str | None) -> None:
+def command(config: str | None, overrides: tuple[str, ...], resume: str | None, **options: Any) -> None:
     """Train a potential on a data file, or resume a run.
 
     \b
     mlff train --data data.h5 --model painn --out runs/painn
     mlff train config.yaml optimizer.learning_rate=5e-4 model.num_features=64
+    mlff train --data a.h5 --data b.h5 data.filter.gap=0,1,0.5 --out runs/crossing
     mlff train --resume runs/painn --max-time 120
 
     Every key of the configuration can be set as KEY=VALUE; the options above are short for the most used ones. The keys
@@ -48,7 +52,7 @@ def command(config: str | None, overrides: tuple[str, ...], resume: str | None, 
             raise ValueError(f"--resume takes its configuration from the run; leave `{config}` out")
         run_config = resume_config(resume, changes)
     else:
-        if config is None and options["data"] is None and not any(each.startswith("data") for each in overrides):
+        if config is None and not options["data"] and not any(each.startswith("data") for each in overrides):
             raise ValueError("nothing to train on was given: name a configuration file, or a data file with --data FILE.h5 "
                              "(`--data azobenzene` is the set inside the package)")
         run_config = TrainConfig.build(read_yaml(config) if config is not None else {}, changes)
@@ -62,9 +66,14 @@ def command(config: str | None, overrides: tuple[str, ...], resume: str | None, 
 
 def named_overrides(options: dict[str, Any]) -> list[str]:
     """The named options as ``KEY=VALUE``, texts quoted as YAML wants them."""
-    keys = {"data": "data.path", "split": "data.split", "states": "data.states", "model": "model", "out": "out"}
-    texts = {
-        key: "'" + options[name].replace("'", "''") + "'" for name, key in keys.items() if options[name] is not None
-    }
+    keys = {"split": "data.split", "states": "data.states", "model": "model", "out": "out"}
+    texts = {key: _quoted(options[name]) for name, key in keys.items() if options[name] is not None}
+    if options["data"]:
+        texts["data.path"] = f"[{', '.join(_quoted(path) for path in options['data'])}]"
     numbers = {name: options[name] for name in ("epochs", "batch_size", "max_time", "seed") if options[name] is not None}
     return [f"{key}={value}" for key, value in (texts | numbers).items()]
+
+
+def _quoted(text: str) -> str:
+    """A text as YAML reads it back unchanged."""
+    return "'" + text.replace("'", "''") + "'"

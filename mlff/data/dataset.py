@@ -68,6 +68,11 @@ class HDF5Dataset(Frames):
         return self.paths[0]
 
     @property
+    def name(self) -> str:
+        """The names of its files, for titles."""
+        return ", ".join(path.name for path in self.paths)
+
+    @property
     def files(self) -> str:
         """The paths of its files, for sentences."""
         return ", ".join(str(path) for path in self.paths)

@@ -11,51 +11,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+
+from mlff.train.data_config import DataConfig
+from mlff.train.section import Section
 
 ALIASES = {"lr": "learning_rate", "num_epochs": "epochs", "max_epochs": "epochs", "output": "out", "rho": "energy"}
 """What other packages call some of the keys, for the hint that follows a wrong one."""
-EMBEDDED_DATA = "azobenzene"
-"""The word that stands for the data set inside the package where a file name is expected."""
-
 DEFAULT_MODEL = "painn"
-
-
-class Section(BaseModel):
-    """A part of the configuration: constants, and no key that is not listed."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class DataConfig(Section):
-    """What to learn from."""
-
-    path: str = EMBEDDED_DATA
-    """A native HDF5 file (`mlff data import` makes one), or the word ``azobenzene`` for the set inside the package."""
-    split: str | None = None
-    """Name of the split in the file; ``time``, ``given`` or the only one where it is left out."""
-    num_train: int | None = Field(None, ge=1)
-    """Use this many training frames, evenly spaced through the split; all by default. Likewise the next two."""
-    num_val: int | None = Field(None, ge=1)
-    num_test: int | None = Field(None, ge=1)
-    states: tuple[int, ...] | None = None
-    """Electronic states to learn, counted from 0 in the file's order; all by default."""
-    validation_frames: int | None = Field(1000, ge=1)
-    """Validate on at most this many frames of ``val`` (evenly spaced) after each epoch; the last evaluation uses all."""
-
-    @field_validator("states", mode="before")
-    @classmethod
-    def _read_states(cls, value: Any) -> Any:
-        if isinstance(value, int):
-            return (value,)
-        return tuple(part for part in value.split(",") if part.strip()) if isinstance(value, str) else value
-
-    @field_validator("states")
-    @classmethod
-    def _check_states(cls, value: tuple[int, ...] | None) -> tuple[int, ...] | None:
-        if value is not None and (not value or len(set(value)) != len(value) or min(value) < 0):
-            raise ValueError(f"must be different whole numbers from 0 on, such as 0,1; got {list(value)}")
-        return value
 
 
 class PotentialSection(Section):

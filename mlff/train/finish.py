@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mlff import __version__
+from mlff.data import HDF5Dataset
 from mlff.train.metrics import Errors, Metrics, evaluate
 from mlff.train.progress import counting_bar
 from mlff.train.state import replace_file
@@ -61,7 +62,7 @@ def finish(trainer: Trainer, reason: str, console: Console) -> RunResult:
     labels = data.state_labels
     console.print()
     console.print(error_table({part: each.errors() for part, each in metrics.items()}, labels))
-    lines = closing_lines(folder.path, reason, trainer.best_epoch, str(data.dataset.path))
+    lines = closing_lines(folder.path, reason, trainer.best_epoch, " ".join(map(str, data.dataset.paths)))
     console.print(lines, highlight=False, markup=False, soft_wrap=True)
     return RunResult(folder.path, reason, trainer.best_epoch, metrics)
 
@@ -84,13 +85,19 @@ def summarize(trainer: Trainer, reason: str, metrics: dict[str, Metrics]) -> dic
         "state_labels": list(data.state_labels),
         "errors": {part: each.table() for part, each in metrics.items()},
         "dataset": {
-            "path": str(data.dataset.path), **data.description, "num_val": len(data.val), "num_test": len(data.test),
+            "path": path_or_paths(data.dataset), **data.description, "num_val": len(data.val), "num_test": len(data.test),
         },
         "device": device_name(trainer.fabric.device),
         "processes": trainer.fabric.world_size,
         "threads": torch.get_num_threads(),
         "versions": {"mlff": __version__, "python": platform.python_version()} | {name: version(name) for name in PACKAGES},
     }  # fmt: skip
+
+
+def path_or_paths(dataset: HDF5Dataset) -> str | list[str]:
+    """The data's file, or the list of them, as JSON values."""
+    paths = [str(path) for path in dataset.paths]
+    return paths[0] if len(paths) == 1 else paths
 
 
 def error_table(errors: dict[str, list[Errors]], state_labels: tuple[str, ...] | list[str]) -> Table:

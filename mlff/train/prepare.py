@@ -15,7 +15,9 @@ from mlff.data import HDF5Dataset
 from mlff.data.statistics import fit_atomic_energies, force_rms
 from mlff.models import model_config
 from mlff.potential.potential import Potential
-from mlff.train.config import EMBEDDED_DATA, DataConfig, LossConfig, TrainConfig
+from mlff.train.config import LossConfig, TrainConfig
+from mlff.train.data_config import EMBEDDED_DATA, DataConfig
+from mlff.train.filtering import Filtering, filter_parts
 from mlff.train.loaders import BatchLoader
 from mlff.train.metrics import check_states
 
@@ -37,6 +39,8 @@ class RunData:
     """The dataset's state behind each of the potential's."""
     state_labels: tuple[str, ...]
     level_of_theory: str
+    filtering: Filtering
+    """What `data.filter` left of the split."""
 
     @property
     def fingerprint(self) -> str:
@@ -48,26 +52,27 @@ class RunData:
         digest.update(np.ascontiguousarray(energy, dtype="<f8").tobytes())
         return digest.hexdigest()
 
-
     @property
     def description(self) -> dict[str, object]:
         """What a model trained on these data should tell of them (JSON values)."""
         return {
-            "data": self.dataset.path.name, "split": self.split, "num_train": len(self.train), "states": list(self.states),
+            "data": self.dataset.name, "split": self.split, "num_train": len(self.train), "states": list(self.states),
             "state_labels": list(self.state_labels), "level_of_theory": self.level_of_theory,
+            **self.filtering.description,
         }  # fmt: skip
 
 
-def open_dataset(path: str) -> HDF5Dataset:
-    """The dataset in a file, or the one inside the package for the word ``azobenzene``."""
-    if path == EMBEDDED_DATA:
-        from mlff.datasets import azobenzene
+def open_dataset(*paths: str) -> HDF5Dataset:
+    """The dataset in a file, or in several as one; the word ``azobenzene`` stands for the file inside the package."""
+    for path in paths:
+        if path != EMBEDDED_DATA and not Path(path).is_file():
+            raise ValueError(f"there is no data file `{path}`; make one with `mlff data import`, or give the word "
+                             f"`{EMBEDDED_DATA}` for the data set inside the package")
+    if EMBEDDED_DATA not in paths:
+        return HDF5Dataset(paths)
+    from mlff.datasets import azobenzene
 
-        return azobenzene()
-    if not Path(path).is_file():
-        raise ValueError(f"there is no data file `{path}`; make one with `mlff data import`, or give the word "
-                         f"`{EMBEDDED_DATA}` for the data set inside the package")
-    return HDF5Dataset(path)
+    return HDF5Dataset([azobenzene().path if path == EMBEDDED_DATA else path for path in paths])
 
 
 def choose_split(dataset: HDF5Dataset, name: str | None) -> str:
@@ -76,10 +81,11 @@ def choose_split(dataset: HDF5Dataset, name: str | None) -> str:
         if name is None and usual in dataset.splits:
             return usual
     if name is None and len(dataset.splits) > 1:
-        raise ValueError(f"`{dataset.path}` has the splits {', '.join(dataset.splits)}; choose one with --split")
+        raise ValueError(f"`{dataset.files}` has the splits {', '.join(dataset.splits)}; choose one with --split")
     if name is None and not dataset.splits:
-        raise ValueError(f"`{dataset.path}` has no split into train, val and test; make one with "
-                         f"`mlff data split {dataset.path} --by time`")
+        lacks = "has no split" if len(dataset.paths) == 1 else "have no common split"
+        make = " and ".join(f"`mlff data split {path} --by time`" for path in dataset.paths)
+        raise ValueError(f"`{dataset.files}` {lacks} into train, val and test; make one with {make}")
     chosen = dataset.splits[0] if name is None else name
     dataset.split(chosen)
     return chosen
@@ -89,15 +95,17 @@ def prepare_data(config: DataConfig, loss: LossConfig) -> RunData:
     """Open the data and check that they hold what the run needs.
 
     Raises:
-        ValueError: no frames, no such state, no references for a quantity with a weight, elements seen in val or test only.
+        ValueError: no frames, no such state, no references for a quantity with a weight, elements seen in val or test only,
+            a filter that the data cannot answer or no frame meets.
     """
-    dataset = open_dataset(config.path)
+    dataset = open_dataset(*config.paths)
     split = choose_split(dataset, config.split)
     parts = dataset.split(split)
     for part in ("train", "val"):
         if len(parts[part]) == 0:
-            raise ValueError(f"the split `{split}` of `{dataset.path}` has no {part} frames; make one that has with "
+            raise ValueError(f"the split `{split}` of `{dataset.files}` has no {part} frames; make one that has with "
                              f"`mlff data split`")
+    parts, filtering = filter_parts(dataset, parts, config.filter)
     train, val, test = (
         spread(parts[part], count)
         for part, count in (("train", config.num_train), ("val", config.num_val), ("test", config.num_test))
@@ -110,7 +118,7 @@ def prepare_data(config: DataConfig, loss: LossConfig) -> RunData:
     used = [dataset.systems[k] for k in owners["train"]]
     for quantity in ("energy", "forces", "stress"):
         if getattr(loss, quantity) > 0 and not any(system.has(quantity) for system in used):
-            raise ValueError(f"`loss.{quantity}` is {getattr(loss, quantity)}, but the training frames of `{dataset.path}` "
+            raise ValueError(f"`loss.{quantity}` is {getattr(loss, quantity)}, but the training frames of `{dataset.files}` "
                              f"have no {quantity}; set `loss.{quantity}=0`, or import the data again with {quantity}")
     known = {int(z) for system in used for z in system.atomic_numbers}
     for part in ("val", "test"):
@@ -121,7 +129,7 @@ def prepare_data(config: DataConfig, loss: LossConfig) -> RunData:
     most = max(dataset.systems, key=lambda system: system.num_states)
     levels = dict.fromkeys(system.level_of_theory for system in used if system.level_of_theory)
     labels = tuple(most.state_labels[state] or f"state {state}" for state in states)
-    return RunData(dataset, split, train, val, test, states, labels, ", ".join(levels))
+    return RunData(dataset, split, train, val, test, states, labels, ", ".join(levels), filtering)
 
 
 def spread(indices: np.ndarray, count: int | None) -> np.ndarray:
@@ -212,7 +220,7 @@ def _fit(data: RunData, species: list[int], energy_weight: float) -> dict[int, f
     energies = read_energies(data.dataset, data.train)[:, list(data.states)]
     if not np.isfinite(energies).any():
         if energy_weight > 0:
-            raise ValueError(f"none of the training frames of `{data.dataset.path}` has an energy; set `loss.energy=0` to "
+            raise ValueError(f"none of the training frames of `{data.dataset.files}` has an energy; set `loss.energy=0` to "
                              f"learn from forces alone")
         return dict.fromkeys(species, 0.0)
     owners, _ = data.dataset.locate(data.train)

@@ -181,7 +181,8 @@ def _usage(run: Path, summary: Mapping[str, Any], part: str) -> str:
     model = str(stated) if stated and Path(stated).exists() else str((run / "model").resolve())
     dataset = summary.get("dataset")
     known = dataset if isinstance(dataset, Mapping) else {}
-    data = shlex.quote(str(known.get("path", "DATA.h5")))
+    paths = known.get("path", "DATA.h5")
+    data = shlex.join(map(str, paths) if isinstance(paths, list) else [str(paths)])
     split = f"--split-name {shlex.quote(str(known['split']))} " if known.get("split") else ""
     python = (
         "from ase.io import read\nfrom mlff import MLFFCalculator\n\n"

@@ -46,7 +46,7 @@ def train(config: TrainConfig, *, resume: bool = False, console: Console | None 
     data = prepare_data(config.data, config.loss)
     saved = load_state(folder.state) if resume else None
     if saved is not None and saved[1]["data"] != data.fingerprint:
-        raise ValueError(f"the data in `{data.dataset.path}` are not those that the run began with (other frames, split or "
+        raise ValueError(f"the data in `{data.dataset.files}` are not those that the run began with (other frames, split or "
                          f"energies); resume with the same data, or begin a new run with --out")
     fabric = make_fabric(config)
     if not resume and first:
@@ -61,6 +61,8 @@ def train(config: TrainConfig, *, resume: bool = False, console: Console | None 
             potential = Potential(PotentialConfig.model_validate(saved[1]["potential"])).to(DTYPES[config.precision])
         display = make_display(console, silent=not fabric.is_global_zero)
         trainer = Trainer(config, data, potential, fabric, folder, display, fresh=saved is None, started=started)
+        if data.filtering.message:
+            display.message(data.filtering.message)
         if saved is not None:
             snapshot.restore(trainer, *saved)
             if (done := trainer.stop_reason()) and folder.has_results():
@@ -111,11 +113,10 @@ def process_settings(config: TrainConfig, device: torch.device) -> Iterator[None
 
 
 def portable(config: TrainConfig) -> TrainConfig:
-    """The configuration with the data's path made absolute, so that the run resumes from any working directory."""
-    path = config.data.path
-    if os.path.isfile(path):
-        path = os.path.abspath(path)
-    return config.model_copy(update={"data": config.data.model_copy(update={"path": path})})
+    """The configuration with the data's paths made absolute, so that the run resumes from any working directory."""
+    paths = tuple(os.path.abspath(path) if os.path.isfile(path) else path for path in config.data.paths)
+    data = config.data.model_copy(update={"path": paths[0] if len(paths) == 1 else paths})
+    return config.model_copy(update={"data": data})
 
 
 def _launched_by_another() -> bool:
