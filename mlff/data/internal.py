@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,20 +36,24 @@ class Internal:
 
         return "–".join(f"{chemical_symbols[int(atomic_numbers[atom])]}{atom}" for atom in self.atoms)
 
-    def values(self, system: System, rows: np.ndarray) -> np.ndarray:
-        """``[len(rows)]`` in angstrom or degrees, a torsion from -180 to 180; NaN where it is not defined.
 
-        In periodic frames each atom is taken at the image that is nearest to the atom before it.
-        """
-        result = np.empty(len(rows))
-        size = max(1, _BLOCK // max(1, system.num_atoms))
-        for start in range(0, len(rows), size):
-            block = rows[start : start + size]
-            positions = system.read("positions", block)[:, list(self.atoms)]
-            if system.has("pbc") and system.has("cell"):
-                positions = _unwrapped(positions, system.read("cell", block), system.read("pbc", block))
-            result[start : start + size] = measure(positions)
-        return result
+def measure(system: System, rows: np.ndarray, atoms: Sequence[Sequence[int]]) -> np.ndarray:
+    """Values of several coordinates with equally many atoms each, ``[len(rows), len(atoms)]``, read piece by piece.
+
+    In angstrom or degrees, a torsion from -180 to 180; NaN where it is not defined. In periodic frames each atom is taken
+    at the image that is nearest to the atom before it.
+    """
+    chosen = np.asarray(atoms, dtype=np.int64)
+    result = np.empty((len(rows), len(chosen)))
+    size = max(1, _BLOCK // max(1, system.num_atoms, chosen.size))
+    periodic = system.has("pbc") and system.has("cell")
+    for start in range(0, len(rows), size):
+        block = rows[start : start + size]
+        positions = system.read("positions", block)[:, chosen]
+        if periodic:
+            positions = _unwrapped(positions, system.read("cell", block), system.read("pbc", block))
+        result[start : start + size] = internal_values(positions.reshape(-1, *positions.shape[2:])).reshape(len(block), -1)
+    return result
 
 
 def parse_internal(text: str, num_atoms: int) -> Internal:
@@ -68,7 +73,7 @@ def parse_internal(text: str, num_atoms: int) -> Internal:
     return Internal(atoms)
 
 
-def measure(positions: np.ndarray) -> np.ndarray:
+def internal_values(positions: np.ndarray) -> np.ndarray:
     """Distance, angle or torsion of the two, three or four atoms of each frame: ``[F,2..4,3]`` to ``[F]``.
 
     In the unit of the positions and in degrees; NaN where atoms coincide or stand on one line.
@@ -95,7 +100,7 @@ def torsion_degrees(positions: np.ndarray) -> np.ndarray:
 
 
 def _unwrapped(positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray) -> np.ndarray:
-    """The atoms of each frame as a chain of nearest images: ``[F,K,3]``; frames of one cell are done together."""
+    """Atoms ``[F,C,K,3]`` as chains of nearest images along K; frames of one cell are done together."""
     from ase.geometry import find_mic
 
     if not pbc.any():
@@ -107,7 +112,7 @@ def _unwrapped(positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray) -> np.n
         if not periodic.any():
             continue
         own = np.flatnonzero(owner.reshape(-1) == index)
-        steps = np.diff(positions[own], axis=1)
+        steps = np.diff(positions[own], axis=2)
         nearest, _ = find_mic(steps.reshape(-1, 3), box[:9].reshape(3, 3), periodic)
-        result[own, 1:] = positions[own, :1] + np.cumsum(nearest.reshape(steps.shape), axis=1)
+        result[own, :, 1:] = positions[own, :, :1] + np.cumsum(nearest.reshape(steps.shape), axis=2)
     return result

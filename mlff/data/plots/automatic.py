@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from mlff.data.internal import Internal
+from mlff.data.internal import Internal, measure
 from mlff.data.system import System
 
 NUM_DISTANCES, NUM_ANGLES, NUM_TORSIONS = 2, 1, 2
@@ -42,13 +43,15 @@ def choose(system: System, rows: np.ndarray) -> list[Internal]:
     def ranked(candidates: Sequence[tuple[int, ...]], spread: Callable[[np.ndarray], float]) -> list[Internal]:
         heavy = [atoms for atoms in candidates if all(numbers[atom] > 1 for atom in atoms)]
         taken = _evenly(heavy or candidates)
-        spreads = {atoms: spread(Internal(atoms).values(system, rows)) for atoms in taken}
+        if not taken:
+            return []
+        spreads = {atoms: spread(column) for atoms, column in zip(taken, measure(system, rows, taken).T)}
         kept = [atoms for atoms in taken if np.isfinite(spreads[atoms])]
         return [Internal(atoms) for atoms in sorted(kept, key=lambda atoms: -spreads[atoms])]
 
-    torsions = ranked([atoms for atoms in _evenly(twists) if _bent(system, rows, atoms)], _circular_variance)
+    torsions = ranked(_bent(system, rows, _evenly(twists)), _circular_variance)
     if len(torsions) < NUM_TORSIONS:
-        torsions += ranked([atoms for atoms in _evenly(others) if _bent(system, rows, atoms)], _circular_variance)
+        torsions += ranked(_bent(system, rows, _evenly(others)), _circular_variance)
     return [
         *ranked(bonds, _deviation)[:NUM_DISTANCES],
         *ranked(bends, _deviation)[:NUM_ANGLES],
@@ -57,7 +60,11 @@ def choose(system: System, rows: np.ndarray) -> list[Internal]:
 
 
 def bonded(system: System, row: int) -> list[list[int]]:
-    """Neighbours of every atom in a frame: those nearer than 1.2 sums of the covalent radii (Cordero et al. 2008)."""
+    """Neighbours of every atom in a frame: those nearer than 1.2 sums of the covalent radii (Cordero et al. 2008).
+
+    Left out are atoms that are bonded to several images of each other, as in a small cell: which image is the nearest
+    changes from frame to frame there, and angles with it.
+    """
     from ase import Atoms
     from ase.neighborlist import natural_cutoffs, neighbor_list
 
@@ -67,11 +74,12 @@ def bonded(system: System, row: int) -> list[list[int]]:
         atoms.set_cell(system.read("cell", rows)[0])
         atoms.set_pbc(system.read("pbc", rows)[0])
     first, second = neighbor_list("ij", atoms, natural_cutoffs(atoms, mult=_BOND))
-    neighbours: list[set[int]] = [set() for _ in range(system.num_atoms)]
-    for i, j in zip(first.tolist(), second.tolist()):
-        if i != j:
-            neighbours[i].add(j)
-    return [sorted(each) for each in neighbours]
+    images = Counter(zip(first.tolist(), second.tolist()))
+    neighbours: list[list[int]] = [[] for _ in range(system.num_atoms)]
+    for (i, j), count in sorted(images.items()):
+        if i != j and count == 1:
+            neighbours[i].append(j)
+    return neighbours
 
 
 def _evenly(candidates: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
@@ -89,7 +97,10 @@ def _circular_variance(degrees: np.ndarray) -> float:
     return 1.0 - abs(np.exp(1j * np.radians(known)).mean()) if known.size else float("nan")
 
 
-def _bent(system: System, rows: np.ndarray, atoms: tuple[int, ...]) -> bool:
-    """Whether both angles along the torsion stay away from a straight line in nearly all frames."""
-    angles = np.stack([Internal(part).values(system, rows) for part in (atoms[:3], atoms[1:])])
-    return float(((angles > _STRAIGHT) & (angles < 180 - _STRAIGHT)).all(axis=0).mean()) > 0.95
+def _bent(system: System, rows: np.ndarray, torsions: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
+    """Those torsions whose two angles stay away from a straight line in nearly all frames."""
+    if not torsions:
+        return []
+    angles = np.stack([measure(system, rows, [atoms[part : part + 3] for atoms in torsions]) for part in (0, 1)])
+    bent = ((angles > _STRAIGHT) & (angles < 180 - _STRAIGHT)).all(axis=0).mean(axis=0) > 0.95
+    return [atoms for atoms, each in zip(torsions, bent) if each]

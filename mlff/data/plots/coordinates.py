@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, MultipleLocator
 
 from mlff.data.dataset import HDF5Dataset
-from mlff.data.internal import Internal, parse_internal
+from mlff.data.internal import Internal, measure, parse_internal
 from mlff.data.plots.automatic import choose
 from mlff.data.plots.histogram import common_range, num_bins
 from mlff.data.plots.page import finish, new_page, shortened
@@ -49,7 +49,7 @@ def plot_coordinates(
     else:
         wanted = choose(shown.system, shown.rows(_SEARCHED))
     if not wanted:
-        raise NothingToDraw("no two atoms are bonded in the first frame; name coordinates to draw")
+        raise NothingToDraw("no two atoms are bonded in the first frame, or only several images of them; name coordinates")
     drawn = shown.some_trajectories(MOST_TRAJECTORIES)
     rows = shown.rows(_MOST_FRAMES)
     states = shown.active_states(rows)
@@ -63,8 +63,8 @@ def plot_coordinates(
     peak = 1
     present = set(np.unique(states).tolist())
     for line, coordinate in enumerate(wanted):
-        series = [coordinate.values(shown.system, path) for path, _ in paths]
-        values = coordinate.values(shown.system, rows)
+        series = [measure(shown.system, path, [coordinate.atoms])[:, 0] for path, _ in paths]
+        values = measure(shown.system, rows, [coordinate.atoms])[:, 0]
         if coordinate.kind == "torsion":
             cut = emptiest_cut(series, values)
             series, values = [turned(each, cut) for each in series], turned(values, cut)

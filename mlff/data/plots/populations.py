@@ -147,7 +147,8 @@ def _caption(found: Populations, classical: bool, quantum: bool, never: Sequence
     if quantum:
         parts.append("dotted: mean quantum population")
     if found.untimed:
-        parts.append(f"{found.untimed:,} trajectories without times are left out")
+        left = "trajectory without times is" if found.untimed == 1 else "trajectories without times are"
+        parts.append(f"{found.untimed:,} {left} left out")
     return parts
 
 
@@ -165,13 +166,10 @@ def _quantum(system: System, rows: np.ndarray) -> np.ndarray | None:
     """Quantum population of each state in each row, ``[len(rows),S]``, NaN unknown; None where there is none."""
     if system.has("population"):
         return system.read("population", rows).astype(np.float64)
-    if not system.has("coefficients"):
+    if not system.has("coefficients") or not system.spin_states:
         return None
     weight = np.abs(system.read("coefficients", rows)) ** 2
-    owner = [state for state, _ in system.spin_states] or list(range(system.num_states))
     result = np.zeros((len(rows), system.num_states))
-    if weight.shape[1] != len(owner):
-        return None
-    for component, state in enumerate(owner):
+    for component, (state, _) in enumerate(system.spin_states):
         result[:, state] += weight[:, component]
     return result
