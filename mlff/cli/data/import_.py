@@ -50,6 +50,9 @@ FORMATS = (
 )
 @click.option("--strict", is_flag=True, help="Write nothing if anything had to be dropped or masked, or looks wrong.")
 @click.option("--overwrite", is_flag=True, help="Replace the output file if it exists.")
+@click.option(
+    "--append", is_flag=True, help="Add to the output file if it exists; its splits stay, without the new frames."
+)
 def command(
     sources: tuple[Path, ...],
     output: Path,
@@ -63,6 +66,7 @@ def command(
     workers: int,
     strict: bool,
     overwrite: bool,
+    append: bool,
 ) -> None:
     """Read trajectories and write one native HDF5 file.
 
@@ -89,8 +93,9 @@ def command(
             charge=charge,
             strict=strict,
             overwrite=overwrite,
+            append=append,
             workers=workers,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
     click.echo(report.text())
-    click.echo(f"{report.num_frames:,} frames written to {output}")
+    click.echo(f"{report.num_frames:,} frames {'added' if append else 'written'} to {output}")

@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from mlff.data.dataset import HDF5Dataset
+from mlff.data.importers.append import Earlier
 from mlff.data.importers.assemble import Assembler
 from mlff.data.importers.h5md import H5MD
 from mlff.data.importers.mudslide import MUDSLIDE
@@ -76,18 +78,21 @@ def import_sources(
     charge: float | None = None,
     strict: bool = False,
     overwrite: bool = False,
+    append: bool = False,
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> ImportReport:
-    """Read the sources and write ``output``, which appears only when it is whole.
+    """Read the sources and write ``output``, which appears, or changes, only when it is whole.
 
     A source is a file or folder of one of FORMATS, or a folder of such folders. Trajectories are written one at a time,
     so memory is bounded by the longest. Files whose names differ in train, val, test only are one set with a given
     split, stored as ``split_name``. ``every`` keeps every so-many-th frame of each trajectory (of each file, so within
     each given split, where the source is xyz). ``level_of_theory`` and ``charge`` (e) are stored where the source does
     not say them. ``strict`` refuses a source from which anything was dropped or masked, or that fails a check
-    (mlff.data.checks). ``workers`` processes read runs side by side (a script that asks for more than one needs
-    ``if __name__ == "__main__":``); ``progress`` is called with the number of sources read and of all.
+    (mlff.data.checks). ``append`` adds to ``output``, where it exists: to the systems whose facts are equal, with its
+    splits as they are, and without what is in it already. ``workers`` processes read runs side by side (a script that
+    asks for more than one needs ``if __name__ == "__main__":``); ``progress`` is called with the number of sources read
+    and of all.
     """
     output = Path(output)
     if every < 1:
@@ -96,8 +101,10 @@ def import_sources(
         raise ValueError(f"`workers` is {workers}; 1 or more was expected")
     if not sources:
         raise ValueError("no source was given; name at least one file, zip or folder")
-    if output.exists() and not overwrite:
-        raise ValueError(f"{output} exists already; choose another name or give `--overwrite`")
+    if append and overwrite:
+        raise ValueError("give either `--append` (keep what the output holds) or `--overwrite` (replace it), not both")
+    if output.exists() and not (overwrite or append):
+        raise ValueError(f"{output} exists already; choose another name, or give `--append` or `--overwrite`")
     if not output.parent.is_dir():
         raise FileNotFoundError(f"the folder {output.parent} does not exist; make it first")
     if format is not None and format not in FORMATS:
@@ -109,41 +116,48 @@ def import_sources(
             if getattr(options, option) is not None and option not in FORMATS[name].options:
                 raise ValueError(f"`--{option.replace('_', '-')}` has no effect on {name} data; leave it out")
     report = ImportReport()
-    with tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as folder:
-        growing = Path(folder) / "frames.h5"
-        options = replace(options, scratch=Path(folder))
-        with HDF5Writer(growing, durable=False) as writer:
-            assembler = Assembler(writer, level_of_theory=level_of_theory, charge=charge)
-            for trajectory in read_all(
-                [(FORMATS[name], path) for name, path in found], options, report.problems, workers, progress
-            ):
-                problems = trajectory.problems
-                if trajectory.num_frames:
-                    report.num_frames += trajectory.num_frames
-                    stored = assembler.add(trajectory, trajectory.checks)
-                    if stored is not None and trajectory.name is not None and stored != trajectory.name:
-                        problems = [each.replace(trajectory.name, stored, 1) for each in problems]
-                    called, status = (stored, trajectory.status) if stored else (short(trajectory.source), "unordered")
-                    report.rows.append(Row(called, trajectory.num_frames, status, trajectory.checks))
-                report.lines += trajectory.notes
-                report.problems += problems
-            if not report.num_frames:
-                why = "; ".join(report.problems[:3]) or "the sources are empty"
-                raise ValueError(f"no whole frame was found, nothing was written: {why}")
-            report.lines += assembler.notes
-            given = assembler.given_split()
-            if given is not None:
-                split, kind = given
-                writer.add_split(split_name, split, kind=kind, note="given by the names of the source files")
-                sizes = ", ".join(f"{part} {len(rows)}" for part, rows in split.items())
-                report.lines.append(f"split {split_name!r} ({kind}): {sizes}")
-            writer.add_report(report.problems)
+    adding = append and output.exists()
+    with (
+        HDF5Writer(output, "a" if adding else "x", overwrite=overwrite, durable=False) as writer,
+        tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as scratch,
+    ):
+        options = replace(options, scratch=Path(scratch))
+        earlier = Earlier(HDF5Dataset(output) if adding else None)
+        assembler = Assembler(writer, level_of_theory=level_of_theory, charge=charge, earlier=earlier)
+        for trajectory in read_all(
+            [(FORMATS[name], path) for name, path in found], options, report.problems, workers, progress
+        ):
+            if earlier.has(trajectory):
+                report.problems += earlier.told(trajectory)
+                continue
+            problems = trajectory.problems
+            if trajectory.num_frames:
+                report.num_frames += trajectory.num_frames
+                stored = assembler.add(trajectory, trajectory.checks)
+                if stored is not None and trajectory.name is not None and stored != trajectory.name:
+                    problems = [each.replace(trajectory.name, stored, 1) for each in problems]
+                called, status = (stored, trajectory.status) if stored else (short(trajectory.source), "unordered")
+                report.rows.append(Row(called, trajectory.num_frames, status, trajectory.checks))
+            report.lines += trajectory.notes
+            report.problems += problems
+        if not report.num_frames:
+            why = "; ".join(report.problems[:3]) or "the sources are empty"
+            raise ValueError(f"no whole frame was found, nothing was written: {why}")
+        report.lines += assembler.notes
+        given = assembler.given_split()
+        if given is not None:
+            split, kind, joined = earlier.joined(split_name, *given)
+            note = "given by the names of the source files"
+            writer.add_split(split_name, split, kind=kind, note=note, overwrite=joined)
+            sizes = ", ".join(f"{part} {len(rows)}" for part, rows in split.items())
+            report.lines.append(f"split {split_name!r} ({kind}): {sizes}")
+        report.lines += earlier.notes(report.num_frames, None if given is None else split_name)
+        writer.add_report(report.problems)
         if strict and report.problems:
             raise ValueError(
                 f"`--strict` was given and the sources have {len(report.problems)} problems, nothing was written; "
                 f"the first: {'; '.join(report.problems[:3])}"
             )
-        os.replace(growing, output)
     return report
 
 

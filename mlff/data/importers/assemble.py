@@ -9,6 +9,7 @@ import numpy as np
 from ase.formula import Formula
 from ase.symbols import Symbols
 
+from mlff.data.importers.append import Earlier
 from mlff.data.importers.trajectory import ImportedTrajectory, SystemFacts
 from mlff.data.schema import SPLIT_PARTS
 from mlff.data.writer import HDF5Writer
@@ -26,14 +27,23 @@ class _Written:
 
 
 class Assembler:
-    """Writes trajectories as they come; those with equal facts go to one system."""
+    """Writes trajectories as they come; those with equal facts go to one system, of those that were there before too."""
 
-    def __init__(self, writer: HDF5Writer, *, level_of_theory: str = "", charge: float | None = None) -> None:
+    def __init__(
+        self,
+        writer: HDF5Writer,
+        *,
+        level_of_theory: str = "",
+        charge: float | None = None,
+        earlier: Earlier | None = None,
+    ) -> None:
         self.writer = writer
+        self.earlier = earlier or Earlier()
         self.level_of_theory = level_of_theory
         self.charge = charge
         self.systems: dict[SystemFacts, str] = {}
-        self.names: set[str] = set()
+        self.indices = {system.name: index for index, system in enumerate(self.earlier.systems)}
+        self.names = set(self.earlier.names)
         self.notes: list[str] = []  # what was assumed, for the report
         self.written: list[_Written] = []
 
@@ -51,7 +61,7 @@ class Assembler:
             source_sha256=trajectory.sha256,
             checks=checks,
         )
-        index = list(self.systems.values()).index(system)
+        index = self.indices[system]
         parts = trajectory.parts or (None,) * trajectory.num_frames
         times = trajectory.columns.get("time", np.full(trajectory.num_frames, np.nan))
         self.written.append(
@@ -75,11 +85,22 @@ class Assembler:
 
     def _system(self, facts: SystemFacts) -> str:
         if facts not in self.systems:
-            charge = next((each for each in (facts.charge, self.charge) if each is not None), 0.0)
+            said = facts.charge if facts.charge is not None else self.charge
+            level = facts.level_of_theory or self.level_of_theory
+            known = self.earlier.system(facts, said, level)
+            if known is not None:
+                if (said is None and known.charge) or (not level and known.level_of_theory):
+                    self.notes.append(
+                        f"system {known.name}: charge {known.charge:+g} and level of theory "
+                        f"{known.level_of_theory or 'unknown'} are those of the frames that it had before"
+                    )
+                self.systems[facts] = known.name
+                return known.name
+            charge = said or 0.0
             base = Formula(str(Symbols(list(facts.atomic_numbers)).formula)).format("hill")
             if charge:
                 base += f"_charge{charge:+g}"
-            name, taken = base, set(self.systems.values())
+            name, taken = base, set(self.indices)
             for k in range(2, len(taken) + 3):
                 if name not in taken:
                     break
@@ -93,7 +114,7 @@ class Assembler:
                 multiplicity=facts.multiplicity,
                 root=facts.root,
                 label=facts.label,
-                level_of_theory=facts.level_of_theory or self.level_of_theory,
+                level_of_theory=level,
                 program=facts.program,
                 phase=facts.phase,
                 spin_states=facts.spin_states,
@@ -102,6 +123,7 @@ class Assembler:
                 soc_pairs=facts.soc_pairs,
             )
             self.systems[facts] = name
+            self.indices[name] = len(self.indices)
             if facts.charge is None and self.charge is None:
                 self.notes.append(f"system {name}: the source does not say the charge: 0 is stored (see `--charge`)")
         return self.systems[facts]
