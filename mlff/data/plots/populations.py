@@ -147,8 +147,10 @@ def _caption(found: Populations, classical: bool, quantum: bool, never: Sequence
     if quantum:
         parts.append("dotted: mean quantum population")
     if found.untimed:
-        left = "trajectory without times is" if found.untimed == 1 else "trajectories without times are"
-        parts.append(f"{found.untimed:,} {left} left out")
+        number = "1 trajectory is" if found.untimed == 1 else f"{found.untimed:,} trajectories are"
+        parts.append(f"{number} left out, with times that are not known or do not increase")
+    if len(found.time) > _MOST_TIMES:
+        parts.append(f"drawn at {len(found.time):,} evenly spaced times")
     return parts
 
 

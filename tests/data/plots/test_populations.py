@@ -63,7 +63,8 @@ def test_populations_of_a_program_come_first_and_uneven_steps_meet_on_one_grid(t
     assert found.running.tolist() == [2, 2, 2, 2, 3, 3, 3, 3, 3] and found.untimed == 1 and found.ended == 0
     np.testing.assert_allclose(found.fraction[:, 1], [0, 0, 0, 0, 1, 1, 1, 1, 1])
     np.testing.assert_allclose(found.quantum, np.tile([0.3, 0.7], (9, 1)))
-    assert "1 trajectory without times is left out" in " ".join(plot_populations(HDF5Dataset(path)).get_supxlabel().split())
+    caption = " ".join(plot_populations(HDF5Dataset(path)).get_supxlabel().split())
+    assert "1 trajectory is left out, with times that are not known" in caption
 
 
 def test_what_is_missing_is_said(dataset, azobenzene):
