@@ -51,6 +51,8 @@ class ParticlesGroup:
             self.problems.append(f"{self.label}: `{name}` has no `value`: not read")
             return None
         dataset = node if fixed else node["value"]
+        if dataset.nbytes > 1000 * dataset.file.id.get_filesize():
+            raise ValueError(f"`{name}` is said to be of shape {dataset.shape}, more than its file can hold")
         values = dataset[()]
         if values.dtype.kind not in "biufc":
             self.problems.append(f"{self.label}: `{name}` holds no numbers: not read")

@@ -1,0 +1,107 @@
+"""Extended xyz: ASE reads the numbers as they were, our importer too, and what is missing is left out."""
+
+import numpy as np
+import pytest
+from ase.io import read
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mlff.data import HDF5Dataset, HDF5Writer
+from mlff.data.exporters import export_frames
+from mlff.data.importers import import_sources
+
+from .native_files import written
+
+
+def as_stored(values):
+    """Text of a float32 holds as many digits as the number has, so it is read as another float64."""
+    return np.asarray(values, dtype=np.float32)
+
+
+@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
+@given(seed=st.integers(0, 2**32 - 1), missing=st.sampled_from([0.0, 0.3, 0.9]), state=st.integers(0, 2))
+def test_ase_reads_every_number_and_nothing_that_is_missing(tmp_path, seed, missing, state):
+    dataset = written(tmp_path / "in.h5", np.random.default_rng(seed), missing=missing)
+    names = [each.name for each in dataset.trajectories if each.name and each.name.startswith("CH3")]
+    export_frames(dataset, tmp_path / "out.xyz", to="extxyz", state=state, trajectories=names, overwrite=True)
+    images = read(tmp_path / "out.xyz", index=":")
+    frames = [frame for name in names for frame in dataset.trajectory(name)]
+    assert len(images) == len(frames)
+    for atoms, frame in zip(images, frames, strict=True):
+        np.testing.assert_array_equal(atoms.positions, frame.positions)
+        np.testing.assert_array_equal(atoms.numbers, frame.atomic_numbers)
+        held = atoms.calc.results if atoms.calc else {}
+        assert held.get("energy", np.nan) == pytest.approx(frame.energy[state], rel=0, abs=0, nan_ok=True)
+        assert ("forces" in held) == frame.forces_valid[state]
+        if frame.forces_valid[state]:
+            np.testing.assert_array_equal(as_stored(held["forces"]), frame.forces[:, state])
+        for k in range(3):
+            assert atoms.info.get(f"energy_{k}", np.nan) == pytest.approx(frame.energy[k], rel=0, abs=0, nan_ok=True)
+            assert (f"forces_{k}" in atoms.arrays) == frame.forces_valid[k]
+            if frame.forces_valid[k]:
+                np.testing.assert_array_equal(as_stored(atoms.arrays[f"forces_{k}"]), frame.forces[:, k])
+        if frame.velocities is None:
+            assert "velocities" not in atoms.arrays
+        else:
+            np.testing.assert_array_equal(as_stored(atoms.arrays["velocities"]), frame.velocities)
+        assert atoms.info.get("active_state", -1) == frame.active_state and atoms.info["hop"] == frame.hop
+        assert atoms.info.get("kinetic_energy") == frame.kinetic_energy and atoms.info.get("time") == frame.time
+        assert atoms.info["trajectory"] == frame.trajectory and atoms.info["step"] == frame.step
+        assert atoms.info["charge"] == 1 and atoms.info["level_of_theory"] == "MR-CI / aug-cc-pVDZ"
+
+
+@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
+@given(seed=st.integers(0, 2**32 - 1), missing=st.sampled_from([0.0, 0.5]))
+def test_one_state_comes_back_as_it_was(tmp_path, seed, missing):
+    dataset = written(tmp_path / "in.h5", np.random.default_rng(seed), several=False, missing=missing)
+    export_frames(dataset, tmp_path / "out.xyz", to="extxyz", overwrite=True)
+    import_sources([tmp_path / "out.xyz"], tmp_path / "back.h5", overwrite=True)
+    back = HDF5Dataset(tmp_path / "back.h5")
+    key = lambda frame: frame.positions.tobytes()  # noqa: E731
+    for a, b in zip(sorted(dataset, key=key), sorted(back, key=key), strict=True):
+        for name in ("positions", "cell", "pbc", "energy", "forces", "stress", "time", "step", "trajectory"):
+            x, y = getattr(a, name), getattr(b, name)
+            assert (x is None) == (y is None) or known_nowhere(x) or known_nowhere(y), name
+            if isinstance(x, np.ndarray) and isinstance(y, np.ndarray):
+                np.testing.assert_array_equal(y, x, err_msg=name)
+            elif name in ("time", "step", "trajectory"):
+                assert x == y
+
+
+def known_nowhere(value):
+    return value is None or (isinstance(value, np.ndarray) and value.dtype.kind == "f" and np.isnan(value).all())
+
+
+def test_a_split_becomes_three_files_that_are_read_as_that_split(tmp_path, azobenzene):
+    report = export_frames(azobenzene, tmp_path / "azo.xyz", to="extxyz", split="time", trajectories=["t000", "t001"])
+    assert [path.name for path, _ in report.files] == ["azo_train.xyz", "azo_val.xyz", "azo_test.xyz"]
+    import_sources([tmp_path], tmp_path / "back.h5", split_name="time")
+    back = HDF5Dataset(tmp_path / "back.h5")
+    for name in ("t000", "t001"):
+        a, b = azobenzene.trajectory(name), back.trajectory(name)
+        np.testing.assert_array_equal(b.batch(np.arange(len(b))).positions, a.batch(np.arange(len(a))).positions)
+        np.testing.assert_array_equal(b.batch(np.arange(len(b))).forces, a.batch(np.arange(len(a))).forces)
+    assert back.split_attrs("time")["kind"] == "time"
+    chosen = np.concatenate([azobenzene.trajectory(name).indices for name in ("t000", "t001")])
+    for part, indices in azobenzene.split("time").items():
+        assert len(back.split("time")[part]) == np.isin(indices, chosen).sum() > 0
+
+
+def test_what_it_cannot_hold_is_said(tmp_path):
+    dataset = written(tmp_path / "in.h5", np.random.default_rng(5), missing=0.0)
+    report = export_frames(dataset, tmp_path / "out.xyz", to="extxyz")
+    assert report.lines[0].startswith(
+        "extended xyz has no place for nac, interstate_coupling, dipole, soc_magnitude, soc,"
+    )
+    assert "extended xyz holds the stress of one state: that of state 0 was written" in report.lines
+
+
+def test_names_with_spaces_and_quotes_and_isotopes_are_kept(tmp_path):
+    with HDF5Writer(tmp_path / "in.h5") as writer:
+        writer.add_system("H2", [1, 1], masses=[2.014, 1.008])
+        writer.add_trajectory("H2", {"positions": np.eye(3)[None, :2], "energy": np.zeros((1, 1))}, name='run "7" = ä')
+    export_frames(HDF5Dataset(tmp_path / "in.h5"), tmp_path / "out.xyz", to="extxyz")
+    atoms = read(tmp_path / "out.xyz")
+    assert atoms.info["trajectory"] == 'run "7" = ä'
+    np.testing.assert_array_equal(atoms.get_masses(), [2.014, 1.008])
+    assert not atoms.cell.any() and not atoms.pbc.any()
