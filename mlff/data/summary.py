@@ -8,6 +8,7 @@ import numpy as np
 
 from mlff.data.dataset import HDF5Dataset
 from mlff.data.distances import smallest_distances
+from mlff.data.spread import Spread, blocks
 from mlff.data.system import System
 from mlff.properties import PROPERTIES
 
@@ -107,10 +108,10 @@ def _active(system: System) -> list[int] | None:
 
 def _quantity(system: System, name: str) -> dict[str, Any]:
     each = PROPERTIES[name]
-    values = system.read(name)
+    held = system.read(name, slice(0, 0))
     result: dict[str, Any] = {
-        "shape": list(values.shape[1:]),
-        "dtype": values.dtype.str.lstrip("<|"),
+        "shape": list(held.shape[1:]),
+        "dtype": held.dtype.str.lstrip("<|"),
         "unit": system.units[name],
         "convention": system.conventions[name],
     }
@@ -118,14 +119,12 @@ def _quantity(system: System, name: str) -> dict[str, Any]:
         valid = system.read(each.mask)
         result["valid"] = float(valid.mean()) if valid.size else 0.0
     if name in _MEASURED:
-        if values.dtype.kind == "c":
-            values = np.abs(values)
-        finite = values[np.isfinite(values)].astype(np.float64)
-        result["range"] = _span(finite)
-        if finite.size:
-            result["mean"] = float(finite.mean())
-            result["standard_deviation"] = float(finite.std())
-            result["rms"] = float(np.sqrt(np.mean(finite**2)))
+        spread = Spread()
+        for values in blocks(system, name):
+            spread.add(values)
+        result["range"] = [spread.lowest, spread.highest] if spread.count else None
+        if spread.count:
+            result |= {key: getattr(spread, key) for key in ("mean", "standard_deviation", "rms")}
     return result
 
 
