@@ -6,14 +6,19 @@ along each trajectory: the sign is corrected, what cannot be confirmed is masked
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
 import numpy as np
 
+from mlff.data.importers.own_process import in_own_process
 from mlff.data.importers.shnitsel_measures import Agreement, energy_against_forces, velocities_against_positions
-from mlff.data.importers.shnitsel_netcdf import DAMAGE, TrajectoryGroup, attribute, damaged_heap, trajectory_groups
+from mlff.data.importers.shnitsel_members import Member, members
+from mlff.data.importers.shnitsel_netcdf import DAMAGE, TrajectoryGroup, attribute, damaged_heap
+from mlff.data.importers.shnitsel_soc import spin_orbit
 from mlff.data.importers.shnitsel_system import state_pairs, system_facts, whole_number
 from mlff.data.importers.trajectory import (
     ImportedTrajectory,
@@ -27,43 +32,54 @@ from mlff.data.importers.trajectory import (
 )
 
 _KNOWN = {"atXYZ", "energy", "forces", "nacs", "velocities", "dip_perm", "dip_trans", "e_kin", "time", "astate"}
+_KNOWN |= {"sdiag", "socs", "soc"}
 _COORDINATES = {"atNames", "atNums", "atom", "direction", "from", "to", "state", "statecomb", "time"}
+_MARKS = (b"__shnitsel_format_version", b"DataTree_Level", b"atXYZ")
 
 
 def read_shnitsel(paths: Sequence[Path], options: ImportOptions) -> Iterator[ImportedTrajectory]:
-    """The trajectories of each file, one at a time."""
+    """The trajectories of each file, one at a time; the HDF5 library may end a process on a damaged file."""
     for path in paths:
-        if (heap := damaged_heap(path)) is not None:
-            raise ValueError(f"{path.name} is damaged: its strings cannot be read from byte {heap} on")
-        try:
-            file = h5py.File(path, "r")
-        except DAMAGE as error:
-            raise ValueError(f"{path.name} is damaged or no netCDF 4 file: {error}") from error
-        with file:
-            yield from _read(file, path)
+        yield from in_own_process(read_file, path)
+
+
+def read_file(path: Path) -> Iterator[ImportedTrajectory]:
+    """The trajectories of one file, one at a time."""
+    if (heap := damaged_heap(path)) is not None:
+        raise ValueError(f"{path.name} is damaged: its strings cannot be read from byte {heap} on")
+    try:
+        file = h5py.File(path, "r")
+    except DAMAGE as error:
+        raise ValueError(f"{path.name} is damaged or no netCDF 4 file: {error}") from error
+    with file:
+        yield from _read(file, path)
 
 
 def _read(file: h5py.File, path: Path) -> Iterator[ImportedTrajectory]:
+    lost: list[str] = []
+    unclear: list[str] = []
     try:
-        lost: list[str] = []
-        names = [str(group.name) for group in trajectory_groups(file, lost)]
+        found = members(file, lost, unclear)
     except DAMAGE as error:
         raise ValueError(f"{path.name} is damaged: {error}") from error
-    if not names:
+    if not found and not unclear:
         raise ValueError(f"{path.name} holds no trajectory: no group has a variable `atXYZ`")
-    if lost:
+    if lost or unclear:
         problems = [f"{path.name}: the group or variable {name} is damaged: not read" for name in lost]
+        problems += [f"{path.name} {each}" for each in unclear]
         yield ImportedTrajectory(SystemFacts(()), {}, None, source=str(path), problems=problems)
     digest = sha256(path)
     pooled: dict[str, Agreement] = {}
-    for name in names:
-        inside = _name(file[name], path)
-        parts = TrajectoryGroup(file[name], f"{path.name} {inside}")
+    for member in found:
+        parts = member.open(file, "")
+        inside = _name(parts, path)
+        parts.label = f"{path.name} {inside}"
+        name = member.group
         said = ImportedTrajectory(SystemFacts(()), {}, None, source=str(path), problems=parts.problems)
         try:
             system, columns = _columns(parts)
             if "forces" in columns:
-                _judge_forces(file, names, path, parts, columns, pooled)
+                _judge_forces(file, found, path, parts, columns, pooled)
         except DAMAGE as error:
             text = str(error)
             said.problems.append(
@@ -77,7 +93,7 @@ def _read(file: h5py.File, path: Path) -> Iterator[ImportedTrajectory]:
             system,
             columns,
             inside,
-            dt=_dt(parts.group, columns),
+            dt=_dt(parts, columns),
             status=_status(parts, len(columns["positions"])),
             source=f"{path}:{name}",
             sha256=digest,
@@ -87,20 +103,20 @@ def _read(file: h5py.File, path: Path) -> Iterator[ImportedTrajectory]:
         )
 
 
-def _name(group: h5py.Group, path: Path) -> str:
+def _name(parts: TrajectoryGroup, path: Path) -> str:
     """The folder that the trajectory came from, else its number."""
-    source = attribute(group, "trajectory_input_path")
+    source = attribute(parts.group, "trajectory_input_path") if parts.rows.identity is None else None
     if isinstance(source, str) and source.strip("/"):
         return source.rstrip("/").rsplit("/", 1)[-1]
-    number = attribute(group, "trajid")
-    return str(number) if number is not None else (str(group.name).strip("/").rsplit("/", 1)[-1] or path.stem)
+    number = attribute(parts.group, "trajid") if parts.rows.identity is None else parts.rows.identity
+    return str(number) if number is not None else (str(parts.group.name).strip("/").rsplit("/", 1)[-1] or path.stem)
 
 
 def _columns(parts: TrajectoryGroup) -> tuple[SystemFacts, dict[str, np.ndarray]]:
     """Facts and columns, with the forces and velocities as the file has them; frames without positions left out."""
     positions = parts.read("atXYZ", ("time", "atom", "direction"))
     if positions is None:
-        raise ValueError("its positions are not (time, atom, direction); write one group for each trajectory")
+        raise ValueError("its positions are not (time, atom, direction)")
     energy = parts.read("energy", ("time", "state"))
     if energy is None:
         raise ValueError("it has no energies")
@@ -118,6 +134,7 @@ def _columns(parts: TrajectoryGroup) -> tuple[SystemFacts, dict[str, np.ndarray]
         ("kinetic_energy", "e_kin", ("time",), ()),
         ("time", "time", ("time",), ()),
         ("active_state", "astate", ("time",), ()),
+        ("active_diagonal_state", "sdiag", ("time",), ()),
     ):
         values = parts.read(source, axes) if source in parts.group else None
         if values is not None and values.shape == (num_frames, *shape):
@@ -138,6 +155,11 @@ def _columns(parts: TrajectoryGroup) -> tuple[SystemFacts, dict[str, np.ndarray]
         columns["active_state"] = np.array(
             [index.get(whole_number(v), -1) for v in columns["active_state"]], dtype=np.int16
         )
+    if "active_diagonal_state" in columns:
+        diagonal = [whole_number(value) for value in columns["active_diagonal_state"]]
+        columns["active_diagonal_state"] = np.array([max(value - 1, -1) for value in diagonal], dtype=np.int16)
+    coupling, soc_pairs, components = spin_orbit(parts, labels, num_frames)
+    columns |= coupling
     unread = sorted(
         name
         for name, node in parts.group.items()
@@ -155,7 +177,8 @@ def _columns(parts: TrajectoryGroup) -> tuple[SystemFacts, dict[str, np.ndarray]
     columns = {name: values[whole] for name, values in columns.items()}
     if "active_state" in columns:
         columns["hop"] = hops(columns["active_state"])
-    return system_facts(parts, num_atoms, num_states, tuple(pairs) if "nac" in columns else (), dipole_pairs), columns
+    facts = system_facts(parts, num_atoms, num_states, tuple(pairs) if "nac" in columns else (), dipole_pairs)
+    return replace(facts, soc_pairs=soc_pairs, spin_states=components), columns
 
 
 def _dipoles(
@@ -179,7 +202,7 @@ def _dipoles(
 
 def _judge_forces(
     file: h5py.File,
-    names: Sequence[str],
+    found: Sequence[Member],
     path: Path,
     parts: TrajectoryGroup,
     columns: dict[str, np.ndarray],
@@ -189,9 +212,9 @@ def _judge_forces(
     seen = energy_against_forces(columns["positions"], columns["energy"], columns["forces"])
     along = "along the trajectory"
     if not seen.sign and not (seen.known and abs(seen.correlation) > 0.9):
-        program = str(attribute(parts.group, "input_format"))
+        program = str(parts.said("input_format"))
         if program not in pooled:
-            pooled[program] = _pool(file, names, path, program)
+            pooled[program] = _pool(file, found, path, program)
         seen, along = pooled[program], f"along all trajectories of {program} in the file"
     if seen.sign == -1:
         columns["forces"] = -columns["forces"]
@@ -208,14 +231,15 @@ def _judge_forces(
         parts.problems.append(f"{parts.label}: its forces are masked: {why}")
 
 
-def _pool(file: h5py.File, names: Sequence[str], path: Path, program: str) -> Agreement:
+def _pool(file: h5py.File, found: Sequence[Member], path: Path, program: str) -> Agreement:
     """The agreement over all trajectories of one program."""
     total = Agreement()
-    for name in names:
-        if str(attribute(file[name], "input_format")) != program:
+    for member in found:
+        parts = member.open(file, path.name)
+        if str(parts.said("input_format")) != program:
             continue
         try:
-            _, columns = _columns(TrajectoryGroup(file[name], path.name))
+            _, columns = _columns(parts)
         except DAMAGE:
             continue
         if "forces" in columns:
@@ -239,18 +263,18 @@ def _judge_velocities(parts: TrajectoryGroup, columns: dict[str, np.ndarray]) ->
         )
 
 
-def _dt(group: h5py.Group, columns: dict[str, np.ndarray]) -> float:
+def _dt(parts: TrajectoryGroup, columns: dict[str, np.ndarray]) -> float:
     if "time" in columns and len(columns["time"]) > 1:
         return spacing(columns["time"])
-    said = attribute(group, "delta_t")
+    said = parts.said("delta_t")
     return float(said) if isinstance(said, int | float) and said > 0 else float("nan")
 
 
 def _status(parts: TrajectoryGroup, num_frames: int) -> Status:
-    if attribute(parts.group, "completed") is False:
+    if parts.said("completed") in (False, 0):
         parts.problems.append(f"{parts.label}: the run did not complete ({num_frames} frames)")
         return "crashed"
-    planned = attribute(parts.group, "max_ts")
+    planned = parts.said("max_ts")
     if isinstance(planned, int) and num_frames < planned:
         parts.problems.append(f"{parts.label}: {num_frames} frames of {planned}")
         return "truncated"
@@ -263,15 +287,8 @@ def _is_shnitsel(path: Path) -> bool:
     with path.open("rb") as stream:
         if stream.read(8) != b"\x89HDF\r\n\x1a\n":
             return False
-    if damaged_heap(path) is not None:
-        return True
-    try:
-        with h5py.File(path, "r") as file:
-            return (
-                any(name in file.attrs for name in ("__shnitsel_format_version", "DataTree_Level")) or "atXYZ" in file
-            )
-    except DAMAGE:
-        return True  # damaged; reading it says how
+    with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return any(data.find(mark) >= 0 for mark in _MARKS)
 
 
 SHNITSEL = Importer(_is_shnitsel, read_shnitsel, ("every",), description="trajectories of SHNITSEL (netCDF 4, .nc)")

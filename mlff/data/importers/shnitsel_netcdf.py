@@ -13,7 +13,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from mlff.units import ATOMIC_TIME, ATOMIC_VELOCITY, BOHR, DEBYE, HARTREE, KCAL_PER_MOL, KJ_PER_MOL
+from mlff.units import ATOMIC_TIME, ATOMIC_VELOCITY, BOHR, DEBYE, HARTREE, INVERSE_CM, KCAL_PER_MOL, KJ_PER_MOL
 
 DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError, OverflowError)
 """What h5py raises where a file is damaged."""
@@ -29,6 +29,7 @@ _UNITS: dict[str, dict[str, float]] = {
     "nacs": {"au": 1 / BOHR} | {f"1/{x}": 1 / _LENGTH[x] for x in _LENGTH if x != "au"},
     "velocities": {"au": ATOMIC_VELOCITY, "bohr/au": ATOMIC_VELOCITY, "bohr/fs": BOHR, "angstrom/fs": 1.0},
     "time": {"fs": 1.0, "ps": 1000.0, "au": ATOMIC_TIME},
+    "socs": _ENERGY | {"mev": 1e-3, "1/cm": INVERSE_CM, "cm-1": INVERSE_CM, "cm^-1": INVERSE_CM},
     "dip_perm": {"au": BOHR, "e*bohr": BOHR, "debye": DEBYE, "d": DEBYE, "e*angstrom": 1.0},
 }
 _UNITS["dip_trans"] = _UNITS["dip_perm"]
@@ -77,33 +78,68 @@ def attribute(node: h5py.Group | h5py.Dataset, name: str) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
+@dataclass(frozen=True)
+class Rows:
+    """Which part of a group one trajectory is: all of it, some frames of stacked ones, or one of a layer each."""
+
+    axis: str = "time"  #: name of the axis of the frames
+    frames: tuple[int, ...] | None = None  #: those of the trajectory; None: all
+    fixed: dict[str, int] = field(default_factory=dict)  #: place along the other axes that tell trajectories apart
+    identity: str | None = None  #: number of the trajectory in the file
+    number: int = -1  #: place among the trajectories of the group, -1: it is alone
+    of: int = 1  #: trajectories in the group
+
+    def selection(self, held: Sequence[str | None]) -> tuple[Any, ...]:
+        """An index for each axis."""
+        frames = slice(None) if self.frames is None else np.array(self.frames)
+        return tuple(
+            self.fixed[axis] if axis in self.fixed else frames if axis == self.axis else slice(None) for axis in held
+        )
+
+
 @dataclass
 class TrajectoryGroup:
-    """One group with a trajectory: ``read`` gives its variables, ``problems`` what could not be read."""
+    """One trajectory of a group: ``read`` gives its variables, ``problems`` what could not be read."""
 
     group: h5py.Group
     label: str  #: how its problems begin
+    rows: Rows = field(default_factory=Rows)  #: which part of the group it is
     problems: list[str] = field(default_factory=list)
 
-    def read(self, name: str, axes: Sequence[str]) -> np.ndarray | None:
-        """Values with the axes in this order, in our units; rows that are damaged are NaN; None: there are none."""
+    def read(self, name: str, axes: Sequence[str], kinds: str = "biuf") -> np.ndarray | None:
+        """Values with the axes in this order, in our units; rows that are damaged are NaN; None: there are none.
+
+        ``kinds`` are the kinds of numbers that are taken; the axis of the frames is called time.
+        """
         try:
             dataset = self.group[name]
-            held = _axes(dataset) if isinstance(dataset, h5py.Dataset) else ()
+            held = axes_of(dataset) if isinstance(dataset, h5py.Dataset) else ()
         except DAMAGE:
             return None
-        if not isinstance(dataset, h5py.Dataset) or dataset.dtype.kind not in "biuf":
+        if not isinstance(dataset, h5py.Dataset) or dataset.dtype.kind not in kinds:
             self.problems.append(f"{self.label}: `{name}` holds no numbers: not read")
             return None
-        if dataset.ndim != len(axes) or (None not in held and set(held) != set(axes)):
+        left = tuple("time" if axis == self.rows.axis else axis for axis in held if axis not in self.rows.fixed)
+        if len(left) != len(axes) or (None not in left and set(left) != set(axes)):
             self.problems.append(f"{self.label}: `{name}` has the axes {held}, {tuple(axes)} were expected: not read")
             return None
-        values, damaged = _values(dataset)
+        values, damaged = _values(dataset, self.rows.selection(held))
         if damaged:
             self.problems.append(f"{self.label}: `{name}` is damaged in {damaged} of {len(values)} rows")
-        if None not in held:
-            values = values.transpose([held.index(axis) for axis in axes])
+        if None not in left:
+            values = values.transpose([left.index(axis) for axis in axes])
         return values * self._factor(dataset, name)
+
+    def said(self, name: str) -> Any:
+        """What the trajectory says of itself: an attribute, or its entry of a variable with one a trajectory."""
+        value = attribute(self.group, name)
+        dataset = self.group.get(name) if value is None and self.rows.number >= 0 else None
+        if not isinstance(dataset, h5py.Dataset) or dataset.shape != (self.rows.of,):
+            return value
+        try:
+            return dataset[self.rows.number].item()
+        except DAMAGE:
+            return None
 
     def texts(self, name: str) -> list[str] | None:
         """A variable of strings."""
@@ -154,7 +190,7 @@ def trajectory_groups(file: h5py.File, lost: list[str]) -> Iterator[h5py.Group]:
         waiting += reversed(below)
 
 
-def _axes(dataset: h5py.Dataset) -> tuple[str | None, ...]:
+def axes_of(dataset: h5py.Dataset) -> tuple[str | None, ...]:
     """Names of the axes from the dimension scales; None where an axis has none."""
     names: list[str | None] = []
     for axis, dimension in enumerate(dataset.dims):
@@ -167,18 +203,31 @@ def _axes(dataset: h5py.Dataset) -> tuple[str | None, ...]:
     return tuple(names)
 
 
-def _values(dataset: h5py.Dataset) -> tuple[np.ndarray, int]:
-    """The values as float64, and how many rows are damaged (NaN)."""
+def _values(dataset: h5py.Dataset, selection: tuple[Any, ...]) -> tuple[np.ndarray, int]:
+    """The selected values as float64 or complex128, and how many rows are damaged (NaN)."""
+    kind = np.complex128 if dataset.dtype.kind == "c" else np.float64
     if dataset.nbytes > 1000 * dataset.file.id.get_filesize():
         raise ValueError(f"`{dataset.name}` is said to be of shape {dataset.shape}, more than its file can hold")
+    spans = tuple(
+        slice(int(each.min()), int(each.max()) + 1) if isinstance(each, np.ndarray) else each for each in selection
+    )  # of frames, which stand together as a rule, so that HDF5 reads one block
     try:
-        return dataset[()].astype(np.float64), 0
+        return dataset[spans].astype(kind)[_within(selection)], 0
     except DAMAGE:
         pass
-    values, damaged = np.full(dataset.shape, np.nan), 0
+    values, damaged = np.full(dataset.shape, np.nan, dtype=kind), 0
     for row in range(len(values)):
         try:
             values[row] = dataset[row]
         except DAMAGE:
             damaged += 1
-    return values, damaged
+    return values[spans][_within(selection)], damaged
+
+
+def _within(selection: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The same selection in what was read, where frames count from the first and single places are gone."""
+    return tuple(
+        each - each.min() if isinstance(each, np.ndarray) else slice(None)
+        for each in selection
+        if not isinstance(each, int)
+    )

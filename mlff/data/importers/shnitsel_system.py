@@ -53,7 +53,7 @@ def system_facts(
     if len(multiplicity) != num_states or not all(0 < m < 10 for m in multiplicity):
         multiplicity = ()
         parts.problems.append(f"{parts.label}: the multiplicities of its states are not known, none was stored")
-    triplets = attribute(parts.group, "num_triplets")
+    triplets = parts.said("num_triplets")
     if isinstance(triplets, int) and triplets > 0 and multiplicity.count(3) == 3 * triplets:
         multiplicity = ()
         parts.problems.append(

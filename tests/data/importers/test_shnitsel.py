@@ -10,10 +10,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mlff.data import HDF5Dataset
-from mlff.data.importers import import_sources
-from mlff.data.importers.shnitsel import SHNITSEL, read_shnitsel
+from mlff.data.importers import import_sources, shnitsel
+from mlff.data.importers.own_process import in_own_process
+from mlff.data.importers.shnitsel import SHNITSEL, read_file, read_shnitsel
 from mlff.data.importers.trajectory import ImportOptions
-from mlff.units import ATOMIC_TIME, ATOMIC_VELOCITY, BOHR, HARTREE
+from mlff.units import ATOMIC_TIME, ATOMIC_VELOCITY, BOHR, HARTREE, INVERSE_CM
+
+from .crashing import crash
 
 NUMBERS = [8, 1, 1]
 STIFFNESS = np.array([0.3, 0.5, 0.2])
@@ -108,7 +111,7 @@ def written(path, *, num_frames=40, trajectories=1, sign=1, change=None, units=N
 
 def read(path):
     """The trajectories with frames, and all problems."""
-    found = list(read_shnitsel([path], ImportOptions()))
+    found = list(read_file(path))
     return [each for each in found if each.num_frames], [problem for each in found for problem in each.problems]
 
 
@@ -243,6 +246,229 @@ def test_incomplete_runs_spin_components_and_unknown_variables_are_told(tmp_path
         values["atNums"] = np.array([0, 0, 0])
 
     assert "elements of its atoms are not known" in read(written(tmp_path / "d.nc", change=no_elements))[1][0]
+
+
+LENGTHS = (40, 25)
+
+
+def together(path, layout, *, change=None):
+    """Two trajectories of different length in one group, as SHNITSEL stacks them along ``frame`` or layers them."""
+    runs = [motion(length, seed=k) for k, length in enumerate(LENGTHS)]
+    time = [np.arange(length) * DT for length in LENGTHS]
+    names = {"atXYZ": ("atom", "direction"), "velocities": ("atom", "direction"), "energy": ("state",)}
+    names |= {"forces": ("state", "atom", "direction")}
+    values = {name: [run[k] for run in runs] for k, name in enumerate(names)}
+    values |= {"time": time, "astate": [np.full(length, 2) for length in LENGTHS]}
+    names |= {"time": (), "astate": ()}
+    leading = ("frame",) if layout == "stacked" else ("trajectory", "time")
+    held = {}
+    for name, each in values.items():
+        if layout == "stacked":
+            held[name] = (np.concatenate(each), (*leading, *names[name]))
+        elif name == "time":
+            held[name] = (time[0], ("time",))
+        else:
+            array = np.full((2, LENGTHS[0], *each[0].shape[1:]), -1 if name == "astate" else np.nan)
+            array[0], array[1, : LENGTHS[1]] = each
+            held[name] = (array, (*leading, *names[name]))
+    if layout == "stacked":  # xarray puts the stacked axis last
+        held |= {
+            name: (np.moveaxis(array, 0, -1), (*axes[1:], axes[0])) for name, (array, axes) in held.items() if axes[1:]
+        }
+        held["atrajectory"] = (np.repeat([7, 3], LENGTHS), ("frame",))
+    held |= {"trajectory": (np.array([7, 3]), ("trajectory",)), "completed": (np.array([1, 0], "i1"), ("trajectory",))}
+    held |= {"max_ts": (np.array([40, 40]), ("trajectory",)), "delta_t": (np.full(2, DT), ("trajectory",))}
+    held |= {"state_types": (np.array([1, 1, 3]), ("state",)), "atNums": (np.array(NUMBERS), ("atom",))}
+    if change is not None:
+        change(held)
+    units = {"atXYZ": "Bohr", "velocities": "au", "energy": "Hartree", "forces": "Hartree/Bohr", "time": "fs"}
+    with h5py.File(path, "w") as file:
+        file.attrs["__shnitsel_format_version"] = "v1.2"
+        file.attrs["input_format"] = json.dumps("sharc")
+        sizes = {axis: n for array, axes in held.values() for axis, n in zip(axes, np.shape(array), strict=True)}
+        for axis, size in sizes.items():
+            if axis not in held:
+                file[axis] = np.arange(1, size + 1) if axis == "state" else np.zeros(size, ">f4")
+                file[axis].make_scale(axis)
+        for name, (array, axes) in held.items():
+            file[name] = array
+            if axes == (name,):
+                file[name].make_scale(name)
+        for name, (_, axes) in held.items():
+            for k, axis in enumerate(axes):
+                if axes != (name,):
+                    file[name].dims[k].attach_scale(file[axis])
+            if name in units:
+                file[name].attrs["units"] = json.dumps(units[name])
+    return path
+
+
+@pytest.mark.parametrize("layout", ["stacked", "layered"])
+def test_trajectories_in_one_group_are_taken_apart(tmp_path, layout):
+    path = together(tmp_path / "a.nc", layout)
+    assert SHNITSEL.matches(path)
+    trajectories, problems = read(path)
+    assert [(each.name, each.num_frames, each.status, each.dt) for each in trajectories] == [
+        ("7", 40, "complete", DT),
+        ("3", 25, "crashed", DT),
+    ]
+    assert problems == ["a.nc 3: the run did not complete (25 frames)"]
+    for k, (each, length) in enumerate(zip(trajectories, LENGTHS, strict=True)):
+        positions, velocities, energy, forces = motion(length, seed=k)
+        close(each.columns["positions"], positions * BOHR)
+        close(each.columns["velocities"], velocities * ATOMIC_VELOCITY)
+        close(each.columns["energy"], energy * HARTREE)
+        close(each.columns["forces"], forces.transpose(0, 2, 1, 3) * HARTREE / BOHR)
+        close(each.columns["time"], np.arange(length) * DT)
+        assert (each.columns["active_state"] == 1).all() and each.system.label == ("S0", "S1", "T1")
+
+
+def test_stacked_frames_may_be_mixed_but_not_nameless(tmp_path):
+    def mix(held):
+        mixed = np.argsort(held["time"][0], kind="stable")  # a frame of each in turn
+        for name, (array, axes) in held.items():
+            if "frame" in axes:
+                held[name] = (np.take(array, mixed, axis=axes.index("frame")), axes)
+
+    trajectories, problems = read(together(tmp_path / "a.nc", "stacked", change=mix))
+    assert [(each.name, each.num_frames) for each in trajectories] == [("7", 40), ("3", 25)] and len(problems) == 1
+    close(trajectories[1].columns["positions"], motion(25, seed=1)[0] * BOHR)
+
+    def nameless(held):
+        del held["atrajectory"], held["trajectory"]
+        for name in ("completed", "max_ts", "delta_t"):
+            del held[name]
+
+    trajectories, problems = read(together(tmp_path / "b.nc", "stacked", change=nameless))
+    assert not trajectories and "no variable `atrajectory` or `trajid` says of which each is" in problems[0]
+
+    def alone(held):
+        nameless(held)
+        for name, (array, axes) in held.items():
+            if "frame" in axes:
+                held[name] = (np.take(array, range(40), axis=axes.index("frame")), axes)
+
+    trajectories, problems = read(together(tmp_path / "c.nc", "stacked", change=alone))
+    assert [each.num_frames for each in trajectories] == [40] and not problems
+
+
+SOC_PAIRS = [(a, b) for a in (1, 2, 3) for b in (1, 2, 3) if a != b]
+
+
+def with_couplings(*, unit="1/cm", full=True, real=False, more=None):
+    """Complex elements of all ordered pairs (or magnitudes of the unordered ones), made up."""
+    random = np.random.default_rng(5)
+    matrix = random.normal(size=(65, 3, 3)) + 1j * random.normal(size=(65, 3, 3))
+    matrix = matrix + matrix.conj().swapaxes(1, 2)
+    matrix[:, range(3), range(3)] = 0
+
+    def change(held):
+        pairs = SOC_PAIRS if full else [pair for pair in SOC_PAIRS if pair[0] < pair[1]]
+        i, j = np.array(pairs).T - 1
+        axis = "full_statecomb" if full else "statecomb"
+        values = matrix[:, i, j]
+        held["socs"] = ((np.abs(values) if real else values).T, (axis, "frame"))
+        for name, at in (("from", i), ("to", j)):
+            held[f"full_statecomb_{name}" if full else name] = (at + 1, (axis,))
+        if more is not None:
+            more(held)
+
+    return matrix, change, unit
+
+
+def coupled(path, matrix, change, unit):
+    together(path, "stacked", change=change)
+    if unit is not None:
+        with h5py.File(path, "a") as file:
+            file["socs"].attrs["units"] = json.dumps(unit)
+    return read(path)
+
+
+@pytest.mark.parametrize("full", [True, False])
+def test_spin_orbit_couplings_are_read_with_their_pairs_and_unit(tmp_path, full):
+    def magnetic(held):
+        held["state_magnetic_number"] = (np.array([0.0, 0.0, -1.0]), ("state",))
+
+    matrix, change, unit = with_couplings(full=full, more=magnetic)
+    (first, second), problems = coupled(tmp_path / "a.nc", matrix, change, unit)
+    assert not [each for each in problems if "soc" in each]
+    close(np.concatenate([first.columns["soc"], second.columns["soc"]]), matrix * INVERSE_CM)
+    assert first.system.soc_pairs == ((0, 1), (0, 2), (1, 2))
+    assert first.system.spin_states == ((0, 0), (1, 0), (2, -2))
+    close(first.columns["soc_magnitude"][:, 1], np.abs(matrix[:40, 0, 2]) * INVERSE_CM)
+    import_sources([tmp_path / "a.nc"], tmp_path / "a.h5")
+    assert HDF5Dataset(tmp_path / "a.h5").systems[0].read("soc").shape == (65, 3, 3)
+
+
+def test_magnitudes_and_elements_between_unknown_components_have_their_size_only(tmp_path):
+    for k, real in enumerate((True, False)):
+        matrix, change, _ = with_couplings(real=real)
+        (first, _), _ = coupled(tmp_path / f"{k}.nc", matrix, change, "Hartree")
+        assert "soc" not in first.columns and first.system.spin_states == ()
+        close(first.columns["soc_magnitude"], np.abs(matrix[:40][:, [0, 0, 1], [1, 2, 2]]) * HARTREE)
+
+
+def test_components_of_sharc_are_in_its_order(tmp_path):
+    def counts(held):
+        held["state_types"] = (np.array([3, 3, 3]), ("state",))
+
+    matrix, change, unit = with_couplings(more=counts)
+    path = together(tmp_path / "a.nc", "stacked", change=change)
+    with h5py.File(path, "a") as file:
+        file["socs"].attrs["units"] = json.dumps(unit)
+        for name, count in (("singlets", 0), ("doublets", 0), ("triplets", 1)):
+            file.attrs[f"num_{name}"] = json.dumps(count)
+    (first, _), problems = read(path)
+    assert first.system.spin_states == ((0, -2), (1, 0), (2, 2)) and "soc" in first.columns
+    assert any("its states are spin components" in each for each in problems)
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        ("unit", "`socs` says no unit: not read"),
+        ("pairs", "`socs` does not say which states it joins: not read"),
+        ("states", "`socs` joins states that are none of [1, 2, 3]: not read"),
+        ("hermitian", "`socs` is not hermitian: not read"),
+    ],
+)
+def test_couplings_that_are_not_certain_are_not_read_and_told(tmp_path, kind, told):
+    def spoil(held):
+        if kind == "pairs":
+            del held["full_statecomb_to"]
+        if kind == "states":
+            held["full_statecomb_to"] = (np.full(6, 9), ("full_statecomb",))
+        if kind == "hermitian":
+            held["socs"][0][0] *= -1
+
+    matrix, change, unit = with_couplings(more=spoil)
+    trajectories, problems = coupled(tmp_path / "a.nc", matrix, change, None if kind == "unit" else unit)
+    assert sum(told in each for each in problems) == 2 and "soc_magnitude" not in trajectories[0].columns
+
+
+def test_the_diagonal_state_is_kept(tmp_path):
+    def diagonal(held):
+        held["sdiag"] = (np.full(65, 3), ("frame",))
+
+    trajectories, problems = read(together(tmp_path / "a.nc", "stacked", change=diagonal))
+    assert (trajectories[0].columns["active_diagonal_state"] == 2).all() and len(problems) == 1
+
+
+def test_a_file_that_ends_the_process_is_a_line_of_the_report(tmp_path, monkeypatch):
+    good, bad = written(tmp_path / "good.nc"), written(tmp_path / "worse.nc")
+    found = list(in_own_process(read_file, good))
+    assert [each.num_frames for each in found] == [40]
+    with pytest.raises(ValueError, match="worse.nc is damaged: reading it ended with the signal SIGSEGV"):
+        list(in_own_process(crash, bad))
+    bad.write_bytes(b"nothing of the kind")
+    with pytest.raises(ValueError, match=r"worse\.nc is damaged or no netCDF 4 file"):
+        list(read_shnitsel([bad], ImportOptions()))
+    monkeypatch.setattr(
+        shnitsel, "in_own_process", lambda read, path: in_own_process(crash if "worse" in path.name else read, path)
+    )
+    report = import_sources([good, written(tmp_path / "worse.nc")], tmp_path / "out.h5")
+    assert report.num_frames == 40
+    assert any("worse.nc is damaged: reading it ended with the signal SIGSEGV" in each for each in report.problems)
 
 
 def test_other_files_are_not_taken_for_one(tmp_path):
