@@ -17,6 +17,7 @@ FORMATS = (
     "h5md",
     "extxyz",
     "xxmd",
+    "ase",
     "folder",
 )
 """The importers' names, repeated here so that ``--help`` imports none of them; a test holds the two together."""

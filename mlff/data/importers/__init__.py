@@ -22,7 +22,7 @@ from mlff.data.importers.sharc import SHARC
 from mlff.data.importers.shnitsel import SHNITSEL
 from mlff.data.importers.spainn_db import SPAINN_DB
 from mlff.data.importers.trajectory import ImportedTrajectory, Importer, ImportOptions, SystemFacts
-from mlff.data.importers.xyz_sets import EXTXYZ, FOLDER, XXMD
+from mlff.data.importers.xyz_sets import ASE, EXTXYZ, FOLDER, XXMD
 from mlff.data.writer import HDF5Writer
 
 __all__ = [
@@ -47,6 +47,7 @@ FORMATS: dict[str, Importer] = {
     "h5md": H5MD,
     "extxyz": EXTXYZ,
     "xxmd": XXMD,
+    "ase": ASE,
     "folder": FOLDER,  # any folder: the last to be asked
 }  #: format -> importer, in the order in which they are asked whether a path is theirs
 
@@ -80,7 +81,7 @@ def import_sources(
     overwrite: bool = False,
     append: bool = False,
     workers: int = 1,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[float, int], None] | None = None,
 ) -> ImportReport:
     """Read the sources and write ``output``, which appears, or changes, only when it is whole.
 
@@ -90,9 +91,9 @@ def import_sources(
     each given split, where the source is xyz). ``level_of_theory`` and ``charge`` (e) are stored where the source does
     not say them. ``strict`` refuses a source from which anything was dropped or masked, or that fails a check
     (mlff.data.checks). ``append`` adds to ``output``, where it exists: to the systems whose facts are equal, with its
-    splits as they are, and without what is in it already. ``workers`` processes read runs side by side (a script that
-    asks for more than one needs ``if __name__ == "__main__":``); ``progress`` is called with the number of sources read
-    and of all.
+    splits as they are, and without what is in it already. ``workers`` processes read runs, or the files of a set, side
+    by side (a script that asks for more than one needs ``if __name__ == "__main__":``); ``progress`` is called with the
+    number of sources read, a fraction for the part of one, and of all.
     """
     output = Path(output)
     if every < 1:
@@ -121,7 +122,7 @@ def import_sources(
         HDF5Writer(output, "a" if adding else "x", overwrite=overwrite, durable=False) as writer,
         tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as scratch,
     ):
-        options = replace(options, scratch=Path(scratch))
+        options = replace(options, scratch=Path(scratch), workers=workers)
         earlier = Earlier(HDF5Dataset(output) if adding else None)
         assembler = Assembler(writer, level_of_theory=level_of_theory, charge=charge, earlier=earlier)
         for trajectory in read_all(
@@ -183,9 +184,10 @@ def _within(folder: Path, format_: str | None) -> list[tuple[str, Path]]:
     found: list[tuple[str, Path]] = []
     if not folder.is_dir():
         return found
-    names = [name for name, each in FORMATS.items() if not each.together and format_ in (None, name)]
+    names = [name for name, each in FORMATS.items() if (not each.together or each is XXMD) and format_ in (None, name)]
     for path in sorted(folder.iterdir()):
-        name = next((each for each in names if FORMATS[each].matches(path)), None)
+        possible = [each for each in names if path.is_dir() or FORMATS[each] is not XXMD]
+        name = next((each for each in possible if FORMATS[each].matches(path)), None)
         if name is not None:
             found.append((name, path))
         elif path.is_dir() and not path.is_symlink():

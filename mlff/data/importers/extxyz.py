@@ -60,9 +60,13 @@ class ExtxyzReader:
         self._lacking = {"energy": [0, 0], "forces": [0, 0]}  # frames, line of the first
 
     @property
-    def is_empty(self) -> bool:
-        """Whether the file that was read holds nothing at all."""
-        return not (self._num_whole or self.problems)
+    def unread(self) -> dict[str, None]:
+        """Keys and columns that were there and not read."""
+        return self.quantities.unread
+
+    def names(self) -> list[str]:
+        """Which names energy and forces were read from, for people."""
+        return self.quantities.names()
 
     def __iter__(self) -> Iterator[FrameBlock]:
         lines = self._lines

@@ -102,9 +102,7 @@ class Quantities:
 
     # -- energies and forces ------------------------------------------------------------------------------------------
 
-    def _choose(
-        self, where: dict[str, int], table: dict[str, np.ndarray], texts: Callable[[str], list[str]]
-    ) -> None:
+    def _choose(self, where: dict[str, int], table: dict[str, np.ndarray], texts: Callable[[str], list[str]]) -> None:
         if self._given == (None, None) and not self.several and self.energy_key is None and self.forces_key is None:
             states = [int(m[2]) for name in (*where, *table) if (m := _NUMBERED.fullmatch(name)) and m[1] != "stress"]
             plain = any(key in where for key in ENERGY_KEYS) or any(key in table for key in FORCES_KEYS)

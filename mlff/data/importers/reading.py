@@ -16,7 +16,7 @@ from ase.data import atomic_masses
 from mlff.data.checks import check_trajectory
 from mlff.data.importers.trajectory import ImportedTrajectory, Importer, ImportOptions, hops, stride
 
-_Progress = Callable[[int, int], None]
+_Progress = Callable[[float, int], None]  # sources that were read, with the part of one that is, and all
 _Read = Callable[[Sequence[Path], ImportOptions], Iterator[ImportedTrajectory]]
 _Item = tuple[Path, ImportedTrajectory | str | None]  # a trajectory, what was wrong, or None at the end of a source
 
@@ -50,6 +50,8 @@ def read_all(
                 trajectory.problems.append(f"{path}: the same file as {earlier}, so its frames are there twice")
             yield trajectory
     if together:
+        if progress is not None:
+            options = replace(options, progress=lambda part: progress(done + part * len(together), len(found)))
         for trajectory in together[0][0].read([path for _, path in together], options):
             yield _checked(trajectory)
         if progress is not None:
@@ -93,7 +95,9 @@ def _checked(trajectory: ImportedTrajectory) -> ImportedTrajectory:
     facts = trajectory.system
     masses = atomic_masses[list(facts.atomic_numbers)] if facts.masses is None else np.array(facts.masses)
     owner = f"trajectory {trajectory.name}" if trajectory.name is not None else short(trajectory.source)
-    found = check_trajectory(trajectory.columns, masses, name=trajectory.name, owner=owner, labels=facts.label)
+    found = check_trajectory(
+        trajectory.columns, masses, name=trajectory.name, owner=owner, labels=facts.label, pairs=facts.nac_pairs
+    )
     return replace(trajectory, checks=found.figures, problems=[*trajectory.problems, *found.problems])
 
 

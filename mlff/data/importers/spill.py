@@ -7,10 +7,12 @@ out by trajectory.
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -58,7 +60,7 @@ class Spill:
         self.path = Path(name)
         self.owners: dict[Owner, int] = {}
         self.kinds: dict[np.dtype, int] = {}  #: the columns of a frame, as the fields of a record
-        self._file = os.fdopen(handle, "wb")
+        self._file: IO[bytes] | None = os.fdopen(handle, "wb")
         self._end = 0
         self._parts: list[Index] = []
 
@@ -72,7 +74,7 @@ class Spill:
         records = np.empty(len(block), dtype)
         for name, values in columns.items():
             records[name] = values
-        self._file.write(records.data)
+        self._writable().write(records.data)
         facts = (block.numbers.astype(np.int16).tobytes(), block.masses, block.charge, block.level_of_theory)
         numbers = {
             name: self.owners.setdefault(Owner(*facts, name, member if name is None else None), len(self.owners))
@@ -92,17 +94,32 @@ class Spill:
         if len(self._parts) > 1000:
             self._parts = [self.index()]
 
+    def join(self, other: Spill) -> None:
+        """Append all the frames of another spill, which is finished."""
+        owners = np.array([self.owners.setdefault(own, len(self.owners)) for own in other.owners], dtype=np.int32)
+        kinds = np.array([self.kinds.setdefault(dtype, len(self.kinds)) for dtype in other.kinds], dtype=np.int32)
+        index = other.index()
+        with other.path.open("rb") as stream:
+            shutil.copyfileobj(stream, self._writable(), 1 << 20)
+        if len(index):
+            moved = (owners[index.owner], index.member, kinds[index.kind], index.offset + self._end, index.time)
+            self._parts.append(Index(*moved))
+        self._end += other._end
+
     def index(self) -> Index:
         """The index of all frames."""
         parts = self._parts or [Index(*(np.zeros(0, t) for t in ("i4", "i4", "i4", "i8", "f8")))]
         return Index(*(np.concatenate([getattr(part, name) for part in parts]) for name in Index.__annotations__))
 
-    def columns(self, index: Index, num_states: int) -> dict[str, np.ndarray]:
-        """Columns of the native file ``[F, ...]`` of frames of one owner, padded to S states; what some lack is NaN."""
+    def columns(self, index: Index, num_states: int, names: Sequence[str] | None = None) -> dict[str, np.ndarray]:
+        """Columns of the native file ``[F, ...]`` (or those of ``names``) of frames of one composition, padded to S
+        states; what some lack is NaN."""
         kinds = list(self.kinds)
         present = [kinds[k] for k in np.unique(index.kind)]
         result: dict[str, np.ndarray] = {}
         for name in dict.fromkeys(name for dtype in present for name in dtype.names or ()):
+            if names is not None and name not in names:
+                continue
             own = next(dtype[name] for dtype in present if name in (dtype.names or ()))
             shape = padded_shape(name, own.shape, num_states)
             result[name] = np.full((len(index), *shape), absent(name), own.base)
@@ -112,7 +129,7 @@ class Spill:
                 dtype = kinds[index.kind[start]]
                 stream.seek(int(index.offset[start]))
                 records = np.frombuffer(stream.read((stop - start) * dtype.itemsize), dtype)
-                for name in dtype.names or ():
+                for name in result.keys() & dtype.fields.keys():
                     put(result[name], slice(start, stop), name, records[name])
         return result
 
@@ -127,17 +144,23 @@ class Spill:
 
     def finish(self) -> Spill:
         """Nothing is added any more."""
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
         self._parts = [self.index()]
         return self
 
     def close(self) -> None:
         """Remove the file."""
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
         self.path.unlink(missing_ok=True)
 
+    def _writable(self) -> IO[bytes]:
+        assert self._file is not None and not self._file.closed
+        return self._file
+
     def __getstate__(self) -> dict[str, object]:
-        return {name: value for name, value in self.__dict__.items() if name != "_file"}
+        return self.__dict__ | {"_file": None}
 
 
 def absent(name: str) -> object:

@@ -79,6 +79,8 @@ class ImportOptions:
     forces_key: str | None = None
     every: int = 1
     scratch: Path | None = None  #: folder for frames that wait on disk; the system's own for such files if None
+    workers: int = 1  #: processes that may be used by an importer that reads its sources together
+    progress: Callable[[float], None] | None = None  #: to be called by it with the part that has been read, 0 to 1
 
 
 @dataclass(frozen=True)

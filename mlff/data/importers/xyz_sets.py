@@ -9,16 +9,34 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from mlff.data.importers.extxyz import ExtxyzReader
-from mlff.data.importers.members import XYZ_SUFFIXES, Member, folder_members, xyz_members, zip_members
+from mlff.data.importers.ase_images import ASE_SUFFIXES, is_ase_file
+from mlff.data.importers.member_frames import read_members
+from mlff.data.importers.members import (
+    XYZ_SUFFIXES,
+    Member,
+    folder_members,
+    holds_states,
+    xyz_members,
+    zip_members,
+)
 from mlff.data.importers.spill import Index, Owner, Spill
 from mlff.data.importers.trajectory import ImportedTrajectory, Importer, ImportOptions, SystemFacts, sha256, spacing
+from mlff.data.importers.xxmd_states import merge_states
 
 _BLOCK_BYTES = 1 << 26  # of frames of no known trajectory that are given at once
+
+
+@dataclass(frozen=True)
+class _File:
+    """What a frame of the spill came from: a member, or one of each state."""
+
+    members: tuple[Member, ...]
+    part: str | None
 
 
 def read_xyz_sets(paths: Sequence[Path], options: ImportOptions) -> Iterator[ImportedTrajectory]:
@@ -30,15 +48,54 @@ def read_xyz_sets(paths: Sequence[Path], options: ImportOptions) -> Iterator[Imp
                 raise ValueError(f"{member.name} was given twice")
             groups[member.group].append(member)
     hashes: dict[str, str] = {}
-    for group, members in groups.items():
+    total, done = sum(member.size for members in groups.values() for member in members), 0
+    for members in groups.values():
         spill = Spill(options.scratch)
         try:
-            for number, member in enumerate(members):
-                hashes.setdefault(str(member.path), sha256(member.path))
-                yield _read_member(member, number, options, spill)
-            yield from _trajectories(spill.finish(), members, Path(group).name, hashes)
+            hashes |= {
+                str(path): sha256(path) for path in {member.path for member in members} if str(path) not in hashes
+            }
+            for said, num_bytes in read_members(members, spill, options):
+                done += num_bytes
+                if options.progress is not None:
+                    options.progress(done / max(1, total))
+                if said is not None:
+                    yield said
+            yield from _all_states(spill.finish(), members, options, hashes)
         finally:
             spill.close()
+
+
+def _all_states(
+    spill: Spill, members: Sequence[Member], options: ImportOptions, hashes: dict[str, str]
+) -> Iterator[ImportedTrajectory]:
+    """The trajectories of a set; frames of files of several states are put together first, where they can be."""
+    files = [_File((member,), member.part) for member in members]
+    index = spill.index()
+    states = sorted({member.state for member in members if member.state is not None})
+    if len(states) < 2:
+        yield from _trajectories(spill, index, files, states, hashes)
+        return
+    known = sorted({member.part or "" for member in members})
+    parts = [known.index(member.part or "") for member in members]
+    name = members[0].set_name
+    said = ImportedTrajectory(SystemFacts(()), {}, None, source=name)
+    merged = merge_states(spill, [member.state or 0 for member in members], parts, options.scratch)
+    if merged is None:
+        said.problems.append(f"{name}: no geometry is in the files of two of its states: read as sets of their own")
+        yield said
+        for state in states:
+            own = np.flatnonzero(np.array([member.state == state for member in members])[index.member])
+            yield from _trajectories(spill, index[own], files, [state], hashes)
+        return
+    try:
+        said.problems += [f"{name}: {problem}" for problem in merged.problems]
+        said.notes.append(f"{name}: states {', '.join(map(str, states))}, {len(merged.spill.index())} geometries")
+        yield said
+        files = [_File(tuple(m for m in members if (m.part or "") == part), part or None) for part in known]
+        yield from _trajectories(merged.spill, merged.spill.index(), files, states, hashes)
+    finally:
+        merged.spill.close()
 
 
 def _members(path: Path) -> Iterator[Member]:
@@ -47,38 +104,11 @@ def _members(path: Path) -> Iterator[Member]:
     return zip_members(path) if path.suffix.lower() == ".zip" or zipfile.is_zipfile(path) else xyz_members(path)
 
 
-def _read_member(member: Member, number: int, options: ImportOptions, spill: Spill) -> ImportedTrajectory:
-    """Put the frames of a member into the spill; what was read and what was not."""
-    said = ImportedTrajectory(SystemFacts(()), {}, None, source=member.name)
-    has = {"energy": False, "forces": False}
-    with member.open() as source:
-        reader = ExtxyzReader(
-            source, energy_key=options.energy_key, forces_key=options.forces_key, every=options.every
-        )
-        for block in reader:
-            spill.add(block, number)
-            has = {what: held or what in block.columns for what, held in has.items()}
-        damage = source.damage
-    if damage is not None:
-        said.problems.append(f"{member.name}: {damage}")
-    if reader.is_empty:
-        said.problems.append(f"{member.name}: the file is empty")
-    said.problems += [f"{member.name}: {problem}" for problem in reader.problems]
-    for key, what in ((options.energy_key, "energy"), (options.forces_key, "forces")):
-        if key is not None and reader.num_frames and not has[what]:
-            raise ValueError(f"no frame of {member.name} has the {what} key {key!r}")
-    found = ", ".join(reader.quantities.names()) or "no energy, no forces"
-    unread = f"; not read: {', '.join(sorted(reader.quantities.unread))}" if reader.quantities.unread else ""
-    said.notes.append(f"{member.name}: {reader.num_frames} frames, {found}{unread}")
-    return said
-
-
 def _trajectories(
-    spill: Spill, members: Sequence[Member], group: str, hashes: dict[str, str]
+    spill: Spill, index: Index, files: Sequence[_File], states: Sequence[int], hashes: dict[str, str]
 ) -> Iterator[ImportedTrajectory]:
     """The frames of one set by trajectory, each in the order of its times; frames that say no trajectory are kept in
-    the order of the file."""
-    index = spill.index()
+    the order of the file. ``states`` are the numbers that the names of the files give to the states."""
     order = np.argsort(index.owner, kind="stable")
     counts = np.bincount(index.owner, minlength=len(spill.owners))
     ends = np.cumsum(counts)
@@ -91,20 +121,23 @@ def _trajectories(
             if (repeated := int((np.diff(own.time) == 0).sum())) > 0:
                 problems.append(f"trajectory {owner.trajectory}: {repeated} frames have the time of another frame")
         size = len(own) if owner.trajectory is not None else max(1, _BLOCK_BYTES // spill.bytes_of(int(own.kind[0])))
-        files = {members[k].name: members[k].path for k in np.unique(own.member)}
-        states = num_states[owner.numbers]
+        if not len(own):
+            continue
+        sources = {member.name: member.path for k in np.unique(own.member) for member in files[k].members}
+        digests = {hashes[str(path)] for path in sources.values()}
+        facts = _facts(owner, num_states[owner.numbers], states)
         for start in range(0, len(own), size):
             part = own[np.arange(start, min(start + size, len(own)))]
             yield ImportedTrajectory(
-                _facts(owner, states),
-                _known(spill.columns(part, states)),
+                facts,
+                _known(spill.columns(part, facts.num_states)),
                 owner.trajectory,
                 dt=spacing(own.time) if owner.trajectory is not None and np.isfinite(own.time).all() else np.nan,
-                source=", ".join(sorted(files)),
-                sha256=hashes[str(members[own.member[0]].path)] if len(set(files.values())) == 1 else "",
-                problems=problems,
-                parts=tuple(members[k].part for k in part.member),
-                group=group,
+                source=", ".join(sorted(sources)),
+                sha256=digests.pop() if len(digests) == 1 else "",
+                problems=problems if start == 0 else [],
+                parts=tuple(files[k].part for k in part.member),
+                group=files[0].members[0].set_name,
             )
 
 
@@ -118,11 +151,12 @@ def _num_states(spill: Spill, index: Index) -> dict[bytes, int]:
     return result
 
 
-def _facts(owner: Owner, num_states: int) -> SystemFacts:
+def _facts(owner: Owner, num_states: int, states: Sequence[int]) -> SystemFacts:
     return SystemFacts(
         tuple(np.frombuffer(owner.numbers, dtype=np.int16).tolist()),
         num_states,
         masses=owner.masses,
+        root=tuple(states) if len(states) == num_states and tuple(states) != tuple(range(num_states)) else (),
         charge=owner.charge,
         level_of_theory=owner.level_of_theory,
     )
@@ -145,12 +179,15 @@ EXTXYZ = Importer(
     description=f"an extended xyz file ({', '.join(XYZ_SUFFIXES)})",
 )
 XXMD = Importer(
-    lambda path: path.is_file() and path.suffix.lower() == ".zip",
+    lambda path: holds_states(path) if path.is_dir() else path.suffix.lower() == ".zip",
     read_xyz_sets,
     _OPTIONS,
     together=True,
-    description="a zip of extended xyz files",
+    description="a zip of extended xyz files, or a folder with such files of each state in s0, s1, ...",
 )
 FOLDER = Importer(
     lambda path: path.is_dir(), read_xyz_sets, _OPTIONS, together=True, description="a folder of these files"
+)
+ASE = Importer(
+    is_ase_file, read_xyz_sets, _OPTIONS, together=True, description=f"a file of ASE ({', '.join(ASE_SUFFIXES)})"
 )
