@@ -24,6 +24,8 @@ FIGURES: dict[str, tuple[str, str]] = {
     "velocity_slope": ("", "dx/dt over velocity, least squares: 1 expected"),
     "velocity_fit": ("", "correlation of dx/dt with velocity"),
     "nac_net": ("", "norm of the sum of the couplings over the atoms, over the sum of norms, median"),
+    "coupling_slope": ("", "interstate coupling over nac (E_j - E_i), least squares: 1 expected, -1 pairs turned"),
+    "soc_asymmetry": ("", "largest difference of soc and its conjugate transpose, over the largest soc: 0 expected"),
     "hop_mismatch": ("", "frames where `hop` and the change of `active_state` disagree"),
     "num_hops": ("", "hops of the active state"),
     "total_energy_span": ("eV", "largest less smallest kinetic energy + energy of the active state"),
@@ -45,20 +47,21 @@ def check_trajectory(
     name: str | None,
     owner: str,
     labels: Sequence[str] = (),
+    pairs: Sequence[tuple[int, int]] = (),
 ) -> Checked:
     """Check the columns (native names and units) of one trajectory, or, without ``name``, of unordered frames.
 
-    ``owner`` begins the sentences; ``masses`` are amu.
+    ``owner`` begins the sentences; ``masses`` are amu, ``pairs`` the states of the couplings.
     """
     result = Checked()
     _check_distances(columns, owner, result)
     _check_kinetic_energy(columns, masses, owner, result)
-    _check_couplings(columns, result)
-    periodic = "pbc" in columns and bool(np.asarray(columns["pbc"]).any())  # an atom that is wrapped seems to jump
+    _check_couplings(columns, pairs, owner, result)
+    _check_spin_orbit_couplings(columns, owner, result)
     if name is not None:
-        if not periodic:
-            _check_forces(columns, labels, owner, result)
-            _check_velocities(columns, owner, result)
+        moved = _displacements(columns)
+        _check_forces(columns, moved, labels, owner, result)
+        _check_velocities(columns, moved, owner, result)
         _check_hops(columns, owner, result)
         _total_energy(columns, result)
     return result
@@ -76,11 +79,25 @@ def _check_distances(columns: Mapping[str, np.ndarray], owner: str, result: Chec
         )
 
 
-def _check_forces(columns: Mapping[str, np.ndarray], labels: Sequence[str], owner: str, result: Checked) -> None:
+def _displacements(columns: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Ways of the atoms from frame to frame ``[F-1,N,3]``, the shortest among periodic images; NaN where the cell
+    changes, which moves atoms and changes the energy by itself."""
+    moved = np.diff(columns["positions"], axis=0)
+    pbc = np.asarray(columns.get("pbc", False))
+    if not pbc.any():
+        return moved
+    cell = np.asarray(columns.get("cell", np.zeros((len(columns["positions"]), 3, 3))))
+    turns = np.round(moved @ np.linalg.pinv(cell[1:])) * pbc[1:, None, :]
+    fixed = np.isclose(cell[1:], cell[:-1], rtol=0, atol=1e-6).all(axis=(1, 2))
+    return np.where(fixed[:, None, None], moved - turns @ cell[1:], np.nan)
+
+
+def _check_forces(
+    columns: Mapping[str, np.ndarray], moved: np.ndarray, labels: Sequence[str], owner: str, result: Checked
+) -> None:
     """Compare dE with -F.dx between neighbouring frames, state by state: sign and slope tell what the forces are."""
     if "energy" not in columns or "forces" not in columns or len(columns["positions"]) < _FEWEST:
         return
-    moved = np.diff(columns["positions"], axis=0)
     changes, expectations = [], []
     for state in range(columns["energy"].shape[1]):
         forces = np.asarray(columns["forces"][:, :, state], dtype=np.float64)
@@ -118,14 +135,14 @@ def _check_kinetic_energy(columns: Mapping[str, np.ndarray], masses: np.ndarray,
         )
 
 
-def _check_velocities(columns: Mapping[str, np.ndarray], owner: str, result: Checked) -> None:
+def _check_velocities(columns: Mapping[str, np.ndarray], moved: np.ndarray, owner: str, result: Checked) -> None:
     """Compare the mean velocity of neighbouring frames with the way that the atoms went."""
     if "velocities" not in columns or "time" not in columns or len(columns["positions"]) < _FEWEST:
         return
     velocities = np.asarray(columns["velocities"], dtype=np.float64)
     passed = np.diff(columns["time"])
     with np.errstate(divide="ignore", invalid="ignore"):
-        went = np.diff(columns["positions"], axis=0) / passed[:, None, None]
+        went = moved / passed[:, None, None]
     mean = (velocities[1:] + velocities[:-1]) / 2
     use = np.isfinite(went) & np.isfinite(mean)
     if use.sum() < 3 * (_FEWEST - 1) or not went[use].any() or not mean[use].any():
@@ -139,15 +156,50 @@ def _check_velocities(columns: Mapping[str, np.ndarray], owner: str, result: Che
         )
 
 
-def _check_couplings(columns: Mapping[str, np.ndarray], result: Checked) -> None:
-    """Without translation factors couplings do not sum to zero over the atoms, so this is a figure only."""
-    if "nac" not in columns:
+def _check_couplings(
+    columns: Mapping[str, np.ndarray], pairs: Sequence[tuple[int, int]], owner: str, result: Checked
+) -> None:
+    """Without translation factors couplings do not sum to zero over the atoms, so that is a figure only; both kinds of
+    coupling of a pair must go with the gap."""
+    held = next((columns[name] for name in ("nac", "interstate_coupling") if name in columns), None)
+    if held is None:
         return
-    nac = np.asarray(columns["nac"], dtype=np.float64)
-    total, norms = np.linalg.norm(nac.sum(axis=1), axis=-1), np.linalg.norm(nac, axis=-1).sum(axis=1)
+    vectors = np.asarray(held, dtype=np.float64)
+    total, norms = np.linalg.norm(vectors.sum(axis=1), axis=-1), np.linalg.norm(vectors, axis=-1).sum(axis=1)
     use = np.isfinite(total) & (norms > 0)
     if use.any():
         result.figures["nac_net"] = float(np.median(total[use] / norms[use]))
+    if not len(pairs) or any(name not in columns for name in ("nac", "interstate_coupling", "energy")):
+        return
+    first, second = np.asarray(pairs).T
+    gaps = columns["energy"][:, second] - columns["energy"][:, first]
+    expected = vectors * gaps[:, None, :, None]
+    coupling = np.asarray(columns["interstate_coupling"], dtype=np.float64)
+    both = np.isfinite(expected) & np.isfinite(coupling)
+    if not expected[both].any() or not coupling[both].any():
+        return
+    slope, fit = _line(coupling[both], expected[both])
+    result.figures["coupling_slope"] = slope
+    if not (0.98 < slope < 1.02 and fit > 0.98):
+        guess = "; the pairs of one of them are turned" if slope < 0 and fit < -0.98 else ""
+        result.problems.append(
+            f"{owner}: the interstate coupling is {slope:.2f} times nac (E_j - E_i), correlation {fit:.2f}; "
+            f"1 and 1 were expected{guess}"
+        )
+
+
+def _check_spin_orbit_couplings(columns: Mapping[str, np.ndarray], owner: str, result: Checked) -> None:
+    if "soc" not in columns:
+        return
+    soc = columns["soc"][np.isfinite(columns["soc"]).all(axis=(1, 2))]
+    largest = np.abs(soc).max(initial=0.0)
+    if largest == 0.0:
+        return
+    result.figures["soc_asymmetry"] = float(np.abs(soc - soc.conj().swapaxes(1, 2)).max() / largest)
+    if result.figures["soc_asymmetry"] > 1e-4:
+        result.problems.append(
+            f"{owner}: the spin-orbit couplings are not hermitian, by {result.figures['soc_asymmetry']:.1e} of the largest"
+        )
 
 
 def _check_hops(columns: Mapping[str, np.ndarray], owner: str, result: Checked) -> None:

@@ -39,6 +39,8 @@ def oscillator(num_frames=60, dt=0.5):
         "forces": forces,
         "energy": energy,
         "nac": nac,
+        "interstate_coupling": nac * (energy[:, 1] - energy[:, 0])[:, None, None, None],
+        "soc": np.tile([[0, 1e-3j], [-1e-3j, 0]], (num_frames, 1, 1)),
         "time": time,
         "kinetic_energy": reduced * rate**2 / 2,
         "active_state": np.zeros(num_frames, int),
@@ -47,7 +49,7 @@ def oscillator(num_frames=60, dt=0.5):
 
 
 def check(columns, name="t0"):
-    return check_trajectory(columns, MASSES, name=name, owner=f"trajectory {name}", labels=("S0", "S1"))
+    return check_trajectory(columns, MASSES, name=name, owner=f"trajectory {name}", labels=("S0", "S1"), pairs=[(0, 1)])
 
 
 def test_a_sound_trajectory_has_the_figures_that_it_must_have():
@@ -55,6 +57,7 @@ def test_a_sound_trajectory_has_the_figures_that_it_must_have():
     assert not found.problems
     assert found.figures.keys() == FIGURES.keys()
     expected = {"force_slope": 1, "force_fit": 1, "velocity_slope": 1, "velocity_fit": 1, "nac_net": 0}
+    expected |= {"coupling_slope": 1, "soc_asymmetry": 0}
     expected |= {"kinetic_ratio": 1, "hop_mismatch": 0, "num_hops": 0, "total_energy_span": 0}
     for figure, value in expected.items():
         assert found.figures[figure] == pytest.approx(value, abs=0.01), figure
@@ -73,6 +76,10 @@ def test_a_sound_trajectory_has_the_figures_that_it_must_have():
         (lambda c: c | {"positions": c["positions"] * BOHR**2, "velocities": c["velocities"] * 0},
          "atoms closer than 0.5 angstrom in 60 frames, first in frame 0"),
         (lambda c: c | {"hop": np.eye(60, dtype=int)[20]}, "hops and active states disagree in 1 frames, first in frame 20"),
+        (lambda c: c | {"nac": -c["nac"]},
+         "the interstate coupling is -1.00 times nac (E_j - E_i), correlation -1.00; 1 and 1 were expected; the pairs"),
+        (lambda c: c | {"interstate_coupling": c["nac"]}, "times nac (E_j - E_i), correlation"),
+        (lambda c: c | {"soc": np.abs(c["soc"]) * 1j}, "the spin-orbit couplings are not hermitian, by 2.0e+00 of the largest"),
         (lambda c: c | {"active_state": np.arange(60) // 30}, "hops and active states disagree in 1 frames, first in frame 30"),
     ],
 )  # fmt: skip
@@ -87,6 +94,36 @@ def test_missing_quantities_give_no_figures():
     assert "force_slope" not in check(columns, name=None).figures
 
 
+def wrapped(columns, box=1.0):
+    """The oscillator in a small box, its atoms put back into it wherever they leave it."""
+    positions = columns["positions"] + np.linspace(0, 3, 60)[:, None, None]
+    cell = np.tile(np.diag([50.0, box, box]), (60, 1, 1))
+    positions[:, :, 1:] %= box
+    velocities = columns["velocities"] + (3 / 59) / 0.5
+    pbc = np.tile([False, True, True], (60, 1))
+    held = {name: columns[name] for name in ("energy", "forces", "time")}
+    return held | {"positions": positions, "velocities": velocities, "cell": cell, "pbc": pbc}
+
+
+def test_wrapped_atoms_are_followed_through_the_walls_of_the_cell():
+    columns = wrapped(oscillator())
+    assert (np.abs(np.diff(columns["positions"], axis=0)) > 0.5).any()
+    found = check(columns)
+    for figure in ("force_slope", "force_fit", "velocity_slope", "velocity_fit"):
+        assert found.figures[figure] == pytest.approx(1, abs=0.01), figure
+    turned = check(columns | {"forces": -columns["forces"]})
+    assert any("they look like gradients" in each for each in turned.problems)
+    growing = columns | {"cell": columns["cell"] * np.linspace(1, 1.1, 60)[:, None, None]}
+    assert "force_slope" not in check(growing).figures  # the energy changes with the cell too
+
+
+def test_couplings_of_one_kind_have_their_sum_too():
+    columns = oscillator()
+    del columns["nac"]
+    columns["interstate_coupling"][:, 1] = 0
+    assert check(columns).figures["nac_net"] == pytest.approx(1)
+
+
 def test_frustrated_hops_are_no_hops():
     columns = oscillator() | {"hop": 2 * np.eye(60, dtype=int)[20]}
     assert not check(columns).problems
@@ -97,7 +134,9 @@ def test_figures_and_problems_are_kept_through_appending(tmp_path):
     for k, mode in enumerate("xa"):
         with HDF5Writer(path, mode) as writer:
             if not k:
-                writer.add_system("CH", [6, 1], num_states=2, masses=MASSES, nac_pairs=[(0, 1)])
+                writer.add_system(
+                    "CH", [6, 1], num_states=2, masses=MASSES, nac_pairs=[(0, 1)], spin_states=[(0, 0), (1, 0)]
+                )
             writer.add_trajectory("CH", oscillator(), name=f"t{k}", checks={"force_slope": 1.0 + k})
             writer.add_report([f"problem {k}"])
     with HDF5Writer(path, "a") as writer:
