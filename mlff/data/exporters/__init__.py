@@ -68,7 +68,7 @@ def export_frames(
     a file for each part, named STEM_train, STEM_val and STEM_test; with ``part`` it writes that part. ``trajectories``
     are names; empty: all. Several systems become a file each, named STEM-SYSTEM, where the format cannot hold them
     together. ``state`` (0-based; 0 if not given) is the one that `energy` and `forces` stand for in formats that know
-    one only. Memory is bounded by some megabytes of frames. ``progress`` is called with the frames written and all.
+    one only. Frames are held two megabytes at a time. ``progress`` is called with the frames written and all.
 
     Raises:
         ValueError: an option that does not fit the data or the format, no frame chosen, or a file that exists already.

@@ -12,7 +12,7 @@ from mlff.data.schema import SPLIT_PARTS
 from mlff.data.system import System, Trajectory
 from mlff.properties import PROPERTIES
 
-_BLOCK_BYTES = 1 << 23
+_BLOCK_BYTES = 1 << 21
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Piece:
         )
 
     def blocks(self, advance: Callable[[int], None]) -> Iterator[Block]:
-        """The frames in order, some megabytes at a time; ``advance`` is told how many are done."""
+        """The frames in order, two megabytes at a time; ``advance`` is told how many are done."""
         system = self.system
         names = [name for name in PROPERTIES if system.has(name)]
         frame_bytes = sum(system.read(name, slice(0, 1)).nbytes for name in names)

@@ -60,28 +60,36 @@ def random_columns(rng, num_frames, sizes, names, *, missing=0.2):
     return columns
 
 
-def written(path, rng, *, trajectories=3, missing=0.2, several=True):
-    """A finalized file: a molecule with three states and everything, a crystal with one, loose frames, two splits."""
+def written(path, rng, *, trajectories=3, missing=0.2, only=None):
+    """A finalized file: a molecule with three states and everything, a crystal with one, loose frames, two splits.
+
+    ``only`` leaves out the other system (and, of the molecule, the loose frames).
+    """
     single = ["positions", "velocities", "cell", "pbc", "energy", "forces", "stress", "kinetic_energy", "time", "step"]
     names = [name for name in PROPERTIES if name not in ("trajectory", "cell", "pbc")]
     with HDF5Writer(path, overwrite=True, durable=False) as writer:
-        if several:
+        if only != "NaCl":
             writer.add_system("CH3+", [6, 1, 1, 1], masses=[12.0, 2.014, 1.007825, 1.007825], **STATES)
-        writer.add_system("NaCl", [11, 17], masses=[22.98976928, 35.45], level_of_theory="PBE")
+        if only != "CH3+":
+            writer.add_system("NaCl", [11, 17], masses=[22.98976928, 35.45], level_of_theory="PBE")
         total = 0
         for k in range(trajectories):
             for system, sizes, held in (("CH3+", SIZES, names), ("NaCl", {"N": 2, "S": 1}, single)):
-                if system == "NaCl" or several:
-                    num = int(rng.integers(1, 9))
-                    columns = random_columns(rng, num, sizes, held, missing=missing)
-                    status = ("complete", "crashed", "truncated")[k % 3]
-                    writer.add_trajectory(
-                        system, columns, name=f"{system} run/{k}", dt=0.5, status=status, source=f"runs/{k}"
-                    )
-                    total += num
-        columns = random_columns(rng, 3, {"N": 2, "S": 1}, [name for name in single if name not in ("time", "step")])
-        writer.add_trajectory("NaCl", columns)
-        total += 3
+                if only not in (None, system):
+                    continue
+                num = int(rng.integers(1, 9))
+                columns = random_columns(rng, num, sizes, held, missing=missing)
+                status = ("complete", "crashed", "truncated")[k % 3]
+                writer.add_trajectory(
+                    system, columns, name=f"{system} run/{k}", dt=0.5, status=status, source=f"runs/{k}"
+                )
+                total += num
+        if only != "CH3+":
+            columns = random_columns(
+                rng, 3, {"N": 2, "S": 1}, [name for name in single if name not in ("time", "step")]
+            )
+            writer.add_trajectory("NaCl", columns)
+            total += 3
         shuffled = rng.permutation(total)
         cut = total // 3
         writer.add_split("loose", {"train": shuffled[:cut], "val": shuffled[cut : 2 * cut]}, kind="random", seed=1)

@@ -99,7 +99,7 @@ def test_rows_have_spainns_layout_and_units(tmp_path):
 
 
 def test_one_state_is_plain_ase_and_what_schnetpack_asks_for(tmp_path):
-    dataset = written(tmp_path / "in.h5", np.random.default_rng(1), several=False, missing=0.3)
+    dataset = written(tmp_path / "in.h5", np.random.default_rng(1), only="NaCl", missing=0.3)
     report = export_frames(dataset, tmp_path / "out.db", to="ase-db")
     database = ase.db.connect(tmp_path / "out.db")
     assert database.metadata["_distance_unit"] == "Ang" and database.metadata["atomrefs"] == {}
