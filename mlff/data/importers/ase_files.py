@@ -79,6 +79,8 @@ class AseReader:
         columns = {"positions": atoms.positions * self._images.units["positions"], "pbc": atoms.pbc.copy()}
         if not np.isfinite(columns["positions"]).all():
             raise ValueError("a position is NaN or infinite")
+        if not len(atoms) or not ((atoms.numbers >= 1) & (atoms.numbers <= 118)).all():
+            raise ValueError("its atoms are no elements")
         if atoms.cell.array.any():
             columns["cell"] = atoms.cell.array * self._images.units["positions"]
         energy = self._chosen("energy", results, atoms.info, ENERGY_KEYS)

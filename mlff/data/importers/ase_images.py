@@ -7,19 +7,30 @@ import mmap
 import re
 import struct
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mlff.data.frame import ENERGY_KEYS, FORCES_KEYS
-from mlff.data.importers.spainn_db_rows import row_ids
+from mlff.data.importers.spainn_db_rows import opened, row_ids
 
 if TYPE_CHECKING:
     from ase import Atoms
 
 ASE_SUFFIXES = (".traj", ".db", ".json")
-DAMAGE = (ValueError, KeyError, OSError, EOFError, TypeError, IndexError, AttributeError, struct.error)
+DAMAGE = (
+    ValueError,
+    LookupError,
+    OSError,
+    EOFError,
+    TypeError,
+    AttributeError,
+    MemoryError,  # a length that was overwritten
+    OverflowError,
+    struct.error,
+)
 """What damaged bytes make ASE's readers raise."""
 
 
@@ -62,26 +73,34 @@ class AseImages:
         except DAMAGE as error:
             places = _image_places(self.path)
             if not places:
-                raise ValueError(f"{self.path.name} holds no whole image ({error})") from error
+                raise ValueError(f"it holds no whole image ({error})") from error
             self.problems.append(f"the file is truncated: its table of images is lost, {len(places)} images were found")
-            trajectory = _without_table(self.path, places)
+            try:
+                trajectory = _without_table(self.path, places)
+            except DAMAGE as second:
+                raise ValueError("its first image, which says what the atoms are, is damaged") from second
         with trajectory:
             if not len(trajectory):
                 return
             description = getattr(trajectory, "description", None) or {}
             if description.get("type") in ("molecular-dynamics", "optimization"):
                 self.name = self.path.stem
+            lost: list[int] = []
             for k in range(len(trajectory)):
+                self.fraction = k / len(trajectory)
                 try:
                     atoms = trajectory[k]
-                except DAMAGE as error:
-                    self.problems.append(
-                        f"the file ends after {k} of {len(trajectory)} images, or is damaged there ({error}): the "
-                        f"others were dropped"
-                    )
-                    return
-                self.fraction = (k + 1) / len(trajectory)
+                except DAMAGE:
+                    lost.append(k)
+                    continue
                 yield atoms
+        if lost:
+            last = (
+                f"the file ends after {lost[0]} images"
+                if lost[-1] - lost[0] == len(lost) - 1
+                else "the file is damaged"
+            )
+            self.problems.append(f"{len(lost)} of {len(trajectory)} images cannot be read and were dropped, {last}")
 
     def _database(self) -> Iterator[Atoms]:
         import ase.db
@@ -96,17 +115,18 @@ class AseImages:
             try:
                 ids = [row.id for row in connection.select()]
             except DAMAGE as error:
-                raise ValueError(f"{self.path.name} is no whole JSON database of ASE ({error})") from error
-        self._read_units(connection)
+                raise ValueError(f"it is no whole JSON database of ASE ({error})") from error
         lost: list[int] = []
-        for k, number in enumerate(ids):
-            try:
-                yield _atoms_of(connection.get(id=number), self._energy_keys)
-            except Exception as error:  # whatever a damaged row makes of SQLite, JSON or ASE
-                if isinstance(error, GeneratorExit):
-                    raise
-                lost.append(number)
-            self.fraction = (k + 1) / len(ids)
+        with opened(connection) if kind == "db" else nullcontext():
+            self._read_units(connection)
+            for k, number in enumerate(ids):
+                self.fraction = k / len(ids)
+                try:
+                    atoms = _atoms_of(connection.get(id=number), self._energy_keys)
+                except Exception:  # whatever a damaged row makes of SQLite, JSON or ASE
+                    lost.append(number)
+                    continue
+                yield atoms
         if lost:
             self.problems.append(f"{len(lost)} rows cannot be read and were dropped, first id {lost[0]}")
 
