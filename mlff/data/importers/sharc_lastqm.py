@@ -51,7 +51,7 @@ def read_last_qm(folder: Path) -> tuple[SharcHeader, SharcFrames]:
         problems=problems,
         cut=cut,
     )
-    kinetic, potential = _listed(folder / "output.lis", frames.step)
+    kinetic, potential = _listed(folder / "output.lis", frames)
     if np.isfinite(kinetic).any():
         frames.kinetic_energy = kinetic / HARTREE
     _first_velocities(folder / "veloc", frames)
@@ -72,18 +72,18 @@ def _geometries(path: Path, num_atoms: int) -> tuple[np.ndarray, np.ndarray, np.
     """Positions (angstrom), times (fs), (diagonal, MCH) states, problems, and whether the file ends within a frame."""
     text = path.read_text(errors="replace")
     lines = text.splitlines()
-    size = num_atoms + 2
+    begins = [k - 1 for k, line in enumerate(lines) if k and line.lstrip().startswith("t=")]
     positions, times, states, problems, cut = [], [], [], [], False
-    for k in range(0, len(lines), size):
-        block = lines[k : k + size]
-        if not any(line.strip() for line in block):
-            continue
-        last = k + size >= len(lines)
+    if any(line.strip() for line in lines[: begins[0] if begins else None]):
+        problems.append("output.xyz: what is before the first frame dropped")
+    for k, end in zip(begins, [*begins[1:], len(lines)], strict=True):
+        block = [line for line in lines[k:end] if line.strip()]
+        last = end == len(lines)
         try:
             words = block[1].replace("t=", " ").split()
             rows = np.array([[float(word) for word in line.split()[1:4]] for line in block[2:]])
-            if len(block) < size or rows.shape != (num_atoms, 3) or (last and not text.endswith("\n")):
-                raise ValueError("it is cut off")
+            if rows.shape != (num_atoms, 3) or (last and not text.endswith("\n")):
+                raise ValueError("it is not whole")
             entry = float(words[0]), (int(words[1]), int(words[2]))
         except (ValueError, IndexError) as error:
             problems.append(f"output.xyz, line {k + 1}: frame dropped, {error}")
@@ -97,8 +97,9 @@ def _geometries(path: Path, num_atoms: int) -> tuple[np.ndarray, np.ndarray, np.
     return np.array(positions), np.array(times), np.array(states), problems, cut
 
 
-def _listed(path: Path, steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _listed(path: Path, frames: SharcFrames) -> tuple[np.ndarray, np.ndarray]:
     """Kinetic energy, and energy of the active state relative to ezero, in eV, of every frame; NaN where not listed."""
+    steps, bad = frames.step, 0
     kinetic, potential = np.full(len(steps), np.nan), np.full(len(steps), np.nan)
     if path.is_file():
         rows: dict[int, list[str]] = {}
@@ -107,8 +108,12 @@ def _listed(path: Path, steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             if len(words) >= 7 and words[0].isdigit():
                 rows[int(words[0])] = words
         for k, step in enumerate(steps.tolist()):
-            if step in rows:
-                kinetic[k], potential[k] = float(rows[step][4]), float(rows[step][5])
+            try:
+                kinetic[k], potential[k] = (float(word) for word in rows[step][4:6])
+            except (KeyError, ValueError):
+                bad += 1
+        if bad:
+            frames.problems.append(f"output.lis does not say the kinetic energy of {bad} frames")
     return kinetic, potential
 
 
@@ -117,9 +122,13 @@ def _first_velocities(path: Path, frames: SharcFrames) -> None:
     if not path.is_file() or frames.step[0] != 0:
         return
     words = path.read_text(errors="replace").split()
-    if len(words) == frames.positions[0].size:
-        frames.velocities = np.full(frames.positions.shape, np.nan)
-        frames.velocities[0] = np.array(words, dtype=np.float64).reshape(-1, 3)
+    try:
+        first = np.array(words, dtype=np.float64).reshape(frames.positions.shape[1:])
+    except ValueError:
+        frames.problems.append("the file veloc cannot be read: the velocities of the first frame are missing")
+        return
+    frames.velocities = np.full(frames.positions.shape, np.nan)
+    frames.velocities[0] = first
 
 
 def _last_frame(path: Path, header: SharcHeader, frames: SharcFrames, energy: float) -> None:
@@ -134,12 +143,21 @@ def _last_frame(path: Path, header: SharcHeader, frames: SharcFrames, energy: fl
         frames.problems.append("QM/QM.out has no whole Hamiltonian and was not read")
         return
     assert frames.mch_state is not None
-    said = hamiltonian[0].diagonal().real[int(frames.mch_state[-1]) - 1]
+    state = int(frames.mch_state[-1]) - 1
+    said = hamiltonian[0].diagonal().real[state] if 0 <= state < num else np.nan
+    if not np.isfinite(said):
+        frames.problems.append("QM/QM.out was not read: it has no energy of the last frame's active state")
+        return
     if np.isfinite(energy) and abs(said - energy) > _SAME_ENERGY:
         frames.problems.append(
             f"QM/QM.out is not of the last frame and was not read (energy {said:.6f}, {energy:.6f} in output.lis)"
         )
         return
+
+    def read(number: int, what: str, values: np.ndarray | None) -> np.ndarray | None:
+        if values is None and held.get(number, "").strip():
+            frames.problems.append(f"QM/QM.out: the {what} are not whole and were not read")
+        return values
 
     def last(value: np.ndarray | None) -> np.ndarray | None:
         if value is None:
@@ -149,11 +167,11 @@ def _last_frame(path: Path, header: SharcHeader, frames: SharcFrames, energy: fl
         return result
 
     frames.hamiltonian = last(hamiltonian[0] - header.ezero * np.eye(num))
-    frames.dipole = last(_matrices(held.get(2, ""), 3, num))
-    overlap = _matrices(held.get(6, ""), 1, num)
+    frames.dipole = last(read(2, "dipoles", _matrices(held.get(2, ""), 3, num)))
+    overlap = read(6, "overlaps", _matrices(held.get(6, ""), 1, num))
     frames.overlap = None if overlap is None else last(overlap[0])
-    frames.gradients = last(_vectors(held.get(3, ""), (num, atoms, 3)))
-    frames.nac = last(_vectors(held.get(5, ""), (num, num, atoms, 3)))
+    frames.gradients = last(read(3, "gradients", _vectors(held.get(3, ""), (num, atoms, 3))))
+    frames.nac = last(read(5, "couplings", _vectors(held.get(5, ""), (num, num, atoms, 3))))
     for name, values in (("gradients", frames.gradients), ("nac", frames.nac)):
         if values is not None:  # the other frames have none: zeros, which mean not computed
             setattr(frames, name, np.nan_to_num(values))

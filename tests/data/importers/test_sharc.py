@@ -156,6 +156,7 @@ def test_sharc_4_beta_with_triplets(surface_hopping):
     assert np.isnan(columns["overlap"][0]).all() and np.abs(columns["overlap"][1:]).max() < 1.1
     np.testing.assert_allclose(np.linalg.norm(columns["coefficients"], axis=1), 1, atol=1e-6)
     assert "forces" not in columns and "nac" not in columns
+    assert columns["dipole"].shape == (201, 10 + 6, 3) and len(facts.dipole_pairs) == 16
 
 
 def test_sharc_3_without_output_dat(surface_hopping):
@@ -303,6 +304,101 @@ def test_a_run_without_output_dat_gives_what_it_has(tmp_path):
     other = read(tmp_path)
     assert any("QM/QM.out is not of the last frame" in each for each in other.problems)
     assert "energy" not in other.columns and other.num_frames == 5
+
+
+def spoiled(folder, name, change):
+    path = folder / name
+    path.write_text(change(path.read_text()))
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "told"),
+    [
+        ("input", lambda text: text.replace("stepsize", "step"), "the file input lacks nstates, stepsize or tmax"),
+        ("geom", lambda text: text.replace("8.0", "eight"), "the file geom cannot be read"),
+        ("output.xyz", lambda text: text[:100], "output.xyz has no whole frame"),
+    ],
+)
+def test_a_run_without_output_dat_that_cannot_be_read_says_why(tmp_path, name, change, told):
+    SharcRun([8, 1, 1], TRIPLETS, 5).write_last_qm(tmp_path)
+    spoiled(tmp_path, name, change)
+    with pytest.raises(ValueError, match=told):
+        read(tmp_path)
+
+
+def test_a_run_without_output_dat_loses_only_what_is_damaged(tmp_path):
+    run = SharcRun([8, 1, 1], TRIPLETS, 5)
+    run.write_last_qm(tmp_path)
+    spoiled(tmp_path, "output.xyz", lambda text: text.replace("t=         1.00000", "t=         one", 1))
+    (tmp_path / "output.log").write_text("  SHARC version\n  Version: 3.0 (May 2023)\n")
+    trajectory = read(tmp_path)
+    assert trajectory.columns["step"].tolist() == [0, 1, 3, 4] and trajectory.system.program == "SHARC 3.0"
+    assert any("output.xyz, line 11: frame dropped" in each for each in trajectory.problems)
+    spoiled(tmp_path, "QM/QM.out", lambda text: text.replace("! 3 Gradient", "! 9 Gradient"))
+    assert "forces" not in read(tmp_path).columns
+    spoiled(tmp_path, "QM/QM.out", lambda text: text.replace("! 1 Hamiltonian", "! 7 Hamiltonian"))
+    assert any("QM/QM.out has no whole Hamiltonian" in each for each in read(tmp_path).problems)
+    (tmp_path / "QM" / "QM.out").unlink()
+    (tmp_path / "output.lis").unlink()
+    (tmp_path / "veloc").unlink()
+    bare = read(tmp_path)
+    assert any("so no frame has energies" in each for each in bare.problems)
+    assert not {"energy", "kinetic_energy", "velocities"} & set(bare.columns)
+
+
+@SLOW_OK
+@given(data=st.data())
+def test_a_mutilated_run_without_output_dat_gives_what_is_whole(tmp_path_factory, data):
+    folder = tmp_path_factory.mktemp("last")
+    run = SharcRun([8, 1, 1], TRIPLETS, 4)
+    run.write_last_qm(folder)
+    name = data.draw(st.sampled_from(["output.xyz", "output.lis", "QM/QM.out", "veloc"]))
+    text = (folder / name).read_text()
+    first = data.draw(st.integers(0, len(text) - 1))
+    last = data.draw(st.integers(first, min(len(text), first + 400)))
+    filling = data.draw(st.sampled_from(["", "\n", "****", "x y z\n"]))
+    (folder / name).write_text(text[:first] + filling + text[last:])
+    try:
+        trajectory = read(folder)
+    except ValueError as error:
+        assert "no whole frame" in str(error)
+        return
+    kept = trajectory.columns["step"].tolist()
+    if name == "output.xyz":
+        lost = set(range(4 * first // len(text), 4 * last // len(text) + 1))
+        assert set(range(4)) - lost - {min(lost) - 1} <= set(kept) and (len(kept) == 4 or trajectory.problems)
+        kept = [k for k in kept if k not in lost]
+    at = [trajectory.columns["step"].tolist().index(k) for k in kept]
+    np.testing.assert_allclose(trajectory.columns["positions"][at], run.held["positions"][kept] * BOHR, atol=2e-9)
+    gone = {"energy", "forces", "nac", "dipole", "velocities", "kinetic_energy"} - set(trajectory.columns)
+    assert not gone or trajectory.problems
+
+
+@SLOW_OK
+@given(cut=st.floats(0, 1))
+def test_a_netcdf_run_cut_anywhere_is_refused_or_gives_its_frames(tmp_path_factory, cut):
+    folder = tmp_path_factory.mktemp("cut")
+    run = SharcRun([8, 1, 1], TRIPLETS, 4)
+    run.write_netcdf(folder)
+    data = (folder / "output.dat.nc").read_bytes()
+    (folder / "output.dat.nc").write_bytes(data[: round(cut * len(data))])
+    try:
+        trajectory = read(folder)
+    except ValueError as error:
+        assert "output.dat.nc" in str(error)
+        return
+    count = trajectory.num_frames
+    np.testing.assert_allclose(trajectory.columns["positions"], run.held["positions"][:count] * BOHR, rtol=1e-9)
+    assert count == 4 or trajectory.problems
+
+
+def test_a_netcdf_run_whose_arrays_do_not_fit_its_header_is_refused(tmp_path):
+    run = SharcRun([8, 1, 1], TRIPLETS, 3)
+    run.write_netcdf(tmp_path)
+    other = SharcRun([8, 1], TRIPLETS, 3)
+    (tmp_path / "output.dat").write_text(other.header("4.0", gradients=False))
+    with pytest.raises(ValueError, match="geom has 9 numbers a frame, 6 were expected"):
+        read(tmp_path)
 
 
 def test_gradients_that_were_not_computed_are_missing_not_zero(run_folder, tmp_path):
