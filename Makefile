@@ -1,6 +1,6 @@
 # make demo    set everything up, train a force field, optimise a geometry, run MD, draw the plots (into demo/)
 # make test    set everything up, check style, layers and types, run every test
-# The other targets: install, lint, types, bench, table, test-peers, clean.
+# The other targets: install, lint, types, bench, bench-peers, table, test-peers, clean.
 
 PYTHON ?= python3
 JOBS ?= 2
@@ -12,7 +12,7 @@ STAMP := $(VENV)/.installed
 # Where BLAS and torch find two cores and two test processes, one thread each is the fastest.
 ONE_THREAD := OMP_NUM_THREADS=1
 
-.PHONY: install demo test lint types bench table test-peers clean
+.PHONY: install demo test lint types bench bench-peers table test-peers clean
 
 install: $(STAMP)
 
@@ -41,6 +41,11 @@ types: install
 
 bench: install
 	$(ONE_THREAD) $(RUN) -m mlff benchmark speed --training
+
+# mlff beside its peers, each in an environment of its own; PEERS="schnetpack-painn" for some of them only.
+bench-peers: install
+	bash benchmarks/peers/install.sh $(PEERS)
+	$(ONE_THREAD) $(RUN) benchmarks/peers/compare.py $(PEERS) --workload azobenzene,water-192,water-1536 --json build/peers.json --overwrite
 
 # The accuracy table of README.md, from the models in models/ and the data in AZOBENZENE (a folder with azo.zip).
 AZOBENZENE ?= ../shared/data/azobenzene_gfn2

@@ -69,12 +69,12 @@ def build_task(candidate: Candidate) -> tuple[Task, dict[str, Any]]:
     potential = build_potential(candidate.model)
     facts: dict[str, Any] = {"parameters": sum(parameter.numel() for parameter in potential.parameters())}
     if candidate.kind == "training":
-        return Training(_training_step(potential, candidate), BATCH_SIZE), facts | {"batch_size": BATCH_SIZE}
+        return Training(_training_step(potential, candidate), BATCH_SIZE), facts
     atoms = benchmark_system(candidate.workload)
     calculator = MLFFCalculator(
         potential, device=candidate.device, dtype=candidate.dtype, compile=MODES[candidate.mode]
     )
-    return MolecularDynamics(atoms, calculator), facts | {"atoms": len(atoms)}
+    return MolecularDynamics(atoms, calculator), facts
 
 
 def _training_step(potential: Potential, candidate: Candidate) -> Callable[[], None]:

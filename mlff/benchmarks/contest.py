@@ -18,6 +18,7 @@ from typing import Any
 
 from .candidates import Candidate
 from .spread import Spread
+from .worker import RECORD_SEPARATOR
 
 SECONDS_PER_ROUND = 0.2
 """A round has as many steps as take this long, but not more than ``MOST_STEPS``, or atoms at 300 K would move far."""
@@ -111,14 +112,14 @@ class Worker:
 
     def _answer(self) -> dict[str, Any]:
         assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
+        line = next((line for line in self._process.stdout if line.startswith(RECORD_SEPARATOR)), None)
+        if line is None:
             code = self._process.wait()
             self._errors.seek(0)
             last = (self._errors.read().strip().splitlines() or [""])[-1]
             reason = "it was killed, as the system does to programs that take too much memory" if code == -9 else last
             raise WorkerError(f"the measuring process ended early (exit code {code}): {reason}")
-        answer = json.loads(line)
+        answer = json.loads(line.removeprefix(RECORD_SEPARATOR))
         if "error" in answer:
             text = answer["error"] if answer["kind"] in ("ValueError", "OSError") else f"{answer['kind']}: {answer['error']}"
             raise WorkerError(text)

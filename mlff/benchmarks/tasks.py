@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from ase import Atoms, units
@@ -21,6 +21,9 @@ class Task(Protocol):
 
     frames_per_step: int
     """Structures that one step computes."""
+
+    def facts(self) -> dict[str, Any]:
+        """What should be known of it, asked at the restored start."""
 
     def restore(self) -> None:
         """Bring back the state at the start; not timed."""
@@ -47,6 +50,11 @@ class MolecularDynamics:
         self._positions, self._momenta = self.atoms.get_positions(), self.atoms.get_momenta()
         self._dynamics = VelocityVerlet(self.atoms, TIMESTEP * units.fs)
 
+    def facts(self) -> dict[str, Any]:
+        """Number of atoms, energy in eV and largest force component in eV/angstrom of the start."""
+        largest = float(np.abs(self.atoms.get_forces()).max())
+        return {"atoms": len(self.atoms), "energy": float(self.atoms.get_potential_energy()), "largest_force": largest}
+
     def restore(self) -> None:
         """Positions and velocities of the start, with their forces."""
         self.atoms.set_positions(self._positions)
@@ -64,6 +72,10 @@ class Training:
     def __init__(self, step: Callable[[], None], batch_size: int) -> None:
         self.frames_per_step = batch_size
         self._step = step
+
+    def facts(self) -> dict[str, Any]:
+        """The size of the batches."""
+        return {"batch_size": self.frames_per_step}
 
     def restore(self) -> None:
         """Nothing: training goes on."""

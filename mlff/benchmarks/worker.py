@@ -1,9 +1,9 @@
 """A process that holds one task and runs steps of it when told to, so that tasks of several processes take turns.
 
-Requests come as lines of JSON on standard input, and answers go as lines of JSON to standard output; whatever else the
-task prints goes to standard error. ``{"run": 5}`` is answered with seconds of 5 steps; the end of the input ends the
-process. Peers use the same loop in their own environments (``benchmarks/peers``), where nothing but numpy, ASE and
-their packages need be importable.
+Requests come as lines of JSON on standard input, and answers go as lines of JSON to standard output, each after a record
+separator (RFC 7464), because packages print, too: before this loop begins to standard output, then to standard error.
+``{"run": 5}`` is answered with seconds of 5 steps; the end of the input ends the process. The scripts in
+``benchmarks/peers`` use the same loop in the environments of the peers.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any
 
 from .tasks import Task
 
+RECORD_SEPARATOR = "\x1e"
 WARM_UP_STEPS = 3
 Facts = dict[str, Any]
 
@@ -28,15 +29,16 @@ def serve(build: Callable[[], tuple[Task, Facts]], synchronize: Callable[[], obj
     """Build the task, say that it is ready, and answer requests until the input ends.
 
     Args:
-        build: makes the task, and says what should be known of it (versions, numbers of atoms).
+        build: makes the task, and says what should be known beside its own facts (versions, number of parameters).
         synchronize: waits for a device whose work is asynchronous.
     """
+    sys.stdout.flush()
     channel = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what the task's packages print must not be taken for an answer
     wait = synchronize or (lambda: None)
 
     def answer(**content: Any) -> None:
-        channel.write(json.dumps(content) + "\n")
+        channel.write(f"{RECORD_SEPARATOR}{json.dumps(content)}\n")
 
     try:
         before = time.monotonic()
@@ -47,8 +49,9 @@ def serve(build: Callable[[], tuple[Task, Facts]], synchronize: Callable[[], obj
             task.restore()
             task.run(WARM_UP_STEPS)
             wait()
+            task.restore()
         notes = sorted({str(each.message) for each in caught if issubclass(each.category, UserWarning)})
-        answer(ready=facts, frames_per_step=task.frames_per_step, warnings=notes, start_memory=start_memory,
+        answer(ready=facts | task.facts(), frames_per_step=task.frames_per_step, warnings=notes, start_memory=start_memory,
                start_seconds=time.monotonic() - before)
         for line in sys.stdin:
             steps = json.loads(line)["run"]
