@@ -471,6 +471,37 @@ def test_a_file_that_ends_the_process_is_a_line_of_the_report(tmp_path, monkeypa
     assert any("worse.nc is damaged: reading it ended with the signal SIGSEGV" in each for each in report.problems)
 
 
+def packed(path, name):
+    """Pack a variable in chunks of ten frames; the file's offset and size of its second chunk."""
+    with h5py.File(path, "a") as file:
+        group = file["water/0"]
+        values, attributes = group[name][()], dict(group[name].attrs)
+        scales = [dimension[0] for dimension in group[name].dims]
+        del group[name]
+        group.create_dataset(name, data=values, chunks=(10, *values.shape[1:]), compression="gzip")
+        group[name].attrs["units"] = attributes["units"]
+        for dimension, scale in zip(group[name].dims, scales, strict=True):
+            dimension.attach_scale(scale)
+        chunk = group[name].id.get_chunk_info(1)
+        return chunk.byte_offset, chunk.size
+
+
+@pytest.mark.parametrize(("name", "lost"), [("nacs", "nac"), ("atXYZ", "positions")])
+def test_rows_of_a_damaged_chunk_are_missing_and_told(tmp_path, name, lost):
+    path = written(tmp_path / "a.nc")
+    offset, size = packed(path, name)
+    data = bytearray(path.read_bytes())
+    data[offset : offset + size] = bytes(size)
+    path.write_bytes(data)
+    (trajectory,), problems = read(path)
+    assert f"a.nc TRAJ1: `{name}` is damaged in 10 of 40 rows" in problems
+    if lost == "positions":
+        assert trajectory.num_frames == 30 and any("10 frames dropped" in each for each in problems)
+    else:
+        whole = np.isfinite(trajectory.columns["nac"][:, :, 0]).all(axis=(1, 2))
+        assert np.flatnonzero(~whole).tolist() == list(range(10, 20))
+
+
 def test_other_files_are_not_taken_for_one(tmp_path):
     with h5py.File(tmp_path / "other.nc", "w") as file:
         file["a"] = 1
