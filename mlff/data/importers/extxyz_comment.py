@@ -14,6 +14,7 @@ import numpy as np
 _PAIR = re.compile(
     r"""\s*([^\s=]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|\{([^}]*)\}|(\[[^=]*\])|([^\s"']\S*))|\s*(\S+)"""
 )
+_ESCAPED = re.compile(r"\\(.)")
 _PROPERTIES = re.compile(r"([^:]+):([SRIL]):(\d+)(?::|$)")
 POSITIONS = ("pos", "positions")
 _MOST_PATTERNS = 64
@@ -42,7 +43,9 @@ def parse_comment(text: str) -> dict[str, str]:
         if key is None:
             result[bare] = "T"
         else:
-            result[key.strip("\"'")] = next(value for value in values if value is not None)
+            value = next(value for value in values if value is not None)
+            quoted = values[0] is not None or values[1] is not None
+            result[key.strip("\"'")] = _ESCAPED.sub(r"\1", value) if quoted and "\\" in value else value
     return result
 
 

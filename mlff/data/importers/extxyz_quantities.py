@@ -97,6 +97,8 @@ class Quantities:
             columns["velocities"] = _vectors(table, "velocities")
         elif "momenta" in table:
             columns["momenta"] = _vectors(table, "momenta")
+        if self.several:
+            known -= {"stress", "virial"}
         self._note_unread(where.keys() - known, table.keys() - known_columns)
         return columns
 
@@ -147,7 +149,7 @@ class Quantities:
             energies = _energies(texts(str(self.energy_key)))
         if not self.several and self.forces_key in table:
             forces[0] = _vectors(table, str(self.forces_key))
-        if not stresses:
+        if not stresses and not self.several:  # with several states nothing says of which it is
             if "stress" in where:
                 stresses[0] = _stresses(texts("stress"), "stress", None)
             elif "virial" in where and cell is not None:

@@ -115,14 +115,14 @@ def _trajectories(
     num_states = _num_states(spill, index)
     for owner, number in spill.owners.items():
         own = index[order[ends[number] - counts[number] : ends[number]]]
+        if not len(own):
+            continue
         problems = []
         if owner.trajectory is not None and np.isfinite(own.time).all():
             own = own[np.argsort(own.time, kind="stable")]
             if (repeated := int((np.diff(own.time) == 0).sum())) > 0:
                 problems.append(f"trajectory {owner.trajectory}: {repeated} frames have the time of another frame")
         size = len(own) if owner.trajectory is not None else max(1, _BLOCK_BYTES // spill.bytes_of(int(own.kind[0])))
-        if not len(own):
-            continue
         sources = {member.name: member.path for k in np.unique(own.member) for member in files[k].members}
         digests = {hashes[str(path)] for path in sources.values()}
         facts = _facts(owner, num_states[owner.numbers], states)

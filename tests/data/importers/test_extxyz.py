@@ -306,3 +306,7 @@ def test_every_counts_whole_frames_and_keeps_the_first():
 )  # fmt: skip
 def test_comment_lines_are_taken_apart(text, key, value):
     assert parse_comment(text)[key] == value
+
+
+def test_escaped_quotes_are_read_as_quotes():
+    assert parse_comment(r'a="say \"x\" \\ y" b=1') == {"a": r'say "x" \ y', "b": "1"}
