@@ -88,7 +88,7 @@ def test_a_file_that_is_in_it_already_is_not_added_again(tmp_path, batches):
     report = import_sources([batches[0], batches[1] / "TRAJ_3"], out, append=True)
     assert [each.name for each in HDF5Dataset(out).trajectories] == ["TRAJ_1", "TRAJ_2", "TRAJ_W", "TRAJ_3"]
     said = [each for each in report.problems if "the same file is in the output already" in each]
-    assert len(said) == 3 and "(trajectory TRAJ_1), it was not added again" in said[0]
+    assert len(said) == 3 and "(trajectory TRAJ_1), it was not added again" in said[-1]
     before = digest(out)
     with pytest.raises(ValueError, match="no whole frame was found, nothing was written: .*not added again"):
         import_sources([batches[0]], out, append=True)
@@ -137,6 +137,8 @@ def test_given_splits_of_one_name_are_joined(tmp_path):
         assert {part: len(rows) for part, rows in dataset.split("given").items()} == {
             "train": 4 * (k + 1), "val": 2 * (k + 1), "test": 3 * (k + 1)
         }  # fmt: skip
+        with pytest.raises(ValueError, match="nothing was written: .*the same file"):
+            import_sources(sorted(tmp_path.glob(f"{symbol}_*.xyz")), out, append=True)
         energy = dataset.batch(dataset.split("given")["test"]).energy
         assert sorted(energy.ravel()) == sorted([6, 7, 8] * (k + 1))
 

@@ -129,7 +129,7 @@ def import_sources(
             [(FORMATS[name], path) for name, path in found], options, report.problems, workers, progress
         ):
             if earlier.has(trajectory):
-                report.problems += earlier.told(trajectory)
+                report.problems[:0] = earlier.told(trajectory)
                 continue
             problems = trajectory.problems
             if trajectory.num_frames:

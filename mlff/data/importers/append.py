@@ -6,6 +6,7 @@ import numpy as np
 from ase.data import atomic_masses
 
 from mlff.data.dataset import HDF5Dataset
+from mlff.data.importers.reading import short
 from mlff.data.importers.trajectory import ImportedTrajectory, SystemFacts
 from mlff.data.schema import SPLIT_PARTS
 from mlff.data.system import System
@@ -35,7 +36,8 @@ class Earlier:
         self._told.add(trajectory.sha256)
         name = self._files[trajectory.sha256]
         where = f" (trajectory {name})" if name else ""
-        return [f"{trajectory.source}: the same file is in the output already{where}, it was not added again"]
+        said = trajectory.name or short(trajectory.source)
+        return [f"{said}: the same file is in the output already{where}, it was not added again"]
 
     def system(self, facts: SystemFacts, charge: float | None, level_of_theory: str) -> System | None:
         """The system to which frames with these facts belong; a charge or level that nobody says is that of the one

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -58,7 +58,7 @@ class ImportedTrajectory:
     dt: float = float("nan")  #: fs between frames; NaN uneven or unknown
     status: Status = "complete"
     source: str = ""  #: the files that were read, for people
-    sha256: str = ""  #: hash of the file with the frames
+    sha256: str = ""  #: hash of the file with the frames, or of the hashes of several (joint_sha256)
     problems: list[str] = field(default_factory=list)  #: dropped, masked, doubtful: one sentence each
     notes: list[str] = field(default_factory=list)  #: what was read, one line each
     parts: tuple[str | None, ...] = ()  #: train, val or test of each frame, where the names of the files say it
@@ -134,3 +134,10 @@ def sha256(path: Path) -> str:
         while chunk := stream.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def joint_sha256(digests: Collection[str]) -> str:
+    """One hash for frames that come from several files: that of their hashes, sorted and joined; of one file its own."""
+    if len(digests) == 1:
+        return next(iter(digests))
+    return hashlib.sha256("".join(sorted(digests)).encode()).hexdigest()

@@ -25,7 +25,15 @@ from mlff.data.importers.members import (
     zip_members,
 )
 from mlff.data.importers.spill import Index, Owner, Spill
-from mlff.data.importers.trajectory import ImportedTrajectory, Importer, ImportOptions, SystemFacts, sha256, spacing
+from mlff.data.importers.trajectory import (
+    ImportedTrajectory,
+    Importer,
+    ImportOptions,
+    SystemFacts,
+    joint_sha256,
+    sha256,
+    spacing,
+)
 from mlff.data.importers.xxmd_states import merge_states
 
 _BLOCK_BYTES = 1 << 26  # of frames of no known trajectory that are given at once
@@ -134,7 +142,7 @@ def _trajectories(
                 owner.trajectory,
                 dt=spacing(own.time) if owner.trajectory is not None and np.isfinite(own.time).all() else np.nan,
                 source=", ".join(sorted(sources)),
-                sha256=digests.pop() if len(digests) == 1 else "",
+                sha256=joint_sha256(digests),
                 problems=problems if start == 0 else [],
                 parts=tuple(files[k].part for k in part.member),
                 group=files[0].members[0].set_name,
