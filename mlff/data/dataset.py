@@ -12,6 +12,7 @@ from mlff.data.batch import Batch, gather_many, gather_one
 from mlff.data.contents import read_contents
 from mlff.data.frame import Frame
 from mlff.data.join import file_labels, join
+from mlff.data.selection import known_names
 from mlff.data.view import Frames, HDF5View
 
 
@@ -98,7 +99,11 @@ class HDF5Dataset(Frames):
 
     def trajectory(self, name: str) -> HDF5View:
         """The frames of the trajectory called ``name``, in their order."""
-        return self.select(trajectories=name)
+        runs = [each for each in self.trajectories if each.name == name]
+        if not runs:
+            known_names("trajectory", [name], (each.name for each in self.trajectories if each.name), self)
+        firsts = [self._systems[each.system].first + each.first for each in runs]
+        return HDF5View(self, np.concatenate([np.arange(first, first + run.count) for first, run in zip(firsts, runs)]))
 
     def locate(self, indices: np.ndarray | list[int]) -> tuple[np.ndarray, np.ndarray]:
         """System and row within it of every global index."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from mlff.data.batch import Batch
 from mlff.data.frame import Frame
-from mlff.data.selection import Criteria, matching
+from mlff.data.selection import Criteria, matching, spread
 from mlff.data.system import System
 
 if TYPE_CHECKING:
@@ -106,13 +106,10 @@ class Frames:
         if count < 0:
             raise ValueError(f"`count` is {count}; a number of frames from 0 on was expected")
         indices = self._global(slice(None))
-        if count < len(indices):
-            if seed is None:
-                places = np.linspace(0, len(indices) - 1, count).round().astype(np.int64)
-            else:
-                places = np.sort(np.random.default_rng(seed).choice(len(indices), count, replace=False))
-            indices = indices[places]
-        return HDF5View(self._dataset, indices)
+        if seed is None:
+            return HDF5View(self._dataset, spread(indices, count))
+        drawn = np.random.default_rng(seed).choice(len(indices), min(count, len(indices)), replace=False)
+        return HDF5View(self._dataset, indices[np.sort(drawn)])
 
     def to_ase(self, state: int = 0) -> Iterator[Atoms]:
         """Each frame as ase.Atoms, made when it is asked for, with the energy and forces of ``state``."""

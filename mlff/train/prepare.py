@@ -12,6 +12,7 @@ import torch
 from ase.data import atomic_numbers, chemical_symbols
 
 from mlff.data import HDF5Dataset
+from mlff.data.selection import spread
 from mlff.data.statistics import fit_atomic_energies, force_rms
 from mlff.models import model_config
 from mlff.potential.potential import Potential
@@ -130,13 +131,6 @@ def prepare_data(config: DataConfig, loss: LossConfig) -> RunData:
     levels = dict.fromkeys(system.level_of_theory for system in used if system.level_of_theory)
     labels = tuple(most.state_labels[state] or f"state {state}" for state in states)
     return RunData(dataset, split, train, val, test, states, labels, ", ".join(levels), filtering)
-
-
-def spread(indices: np.ndarray, count: int | None) -> np.ndarray:
-    """`count` of the indices, evenly spaced; all of them where it is None or larger."""
-    if count is None or count >= len(indices):
-        return indices
-    return indices[np.linspace(0, len(indices) - 1, count).round().astype(np.int64)]
 
 
 def read_energies(dataset: HDF5Dataset, indices: np.ndarray) -> np.ndarray:

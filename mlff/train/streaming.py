@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from mlff.train.loaders import epoch_batches
 Loaded = TypeVar("Loaded")
 
 
-class EpochStream(IterableDataset[Loaded], Generic[Loaded]):
+class EpochStream(IterableDataset[Loaded]):
     """The batches of an epoch, in the order of `mlff train`, for a ``torch.utils.data.DataLoader``::
 
         stream = EpochStream(frames.split("time")["train"], batch_size=32, load=frames.batch)

@@ -92,9 +92,10 @@ def test_selections_in_any_order_are_one_and_views_keep_their_order(hopping, sev
 
 
 def test_blocks_do_not_change_a_selection(hopping, monkeypatch):
-    whole = hopping.select(max_force=7).indices
+    criteria = {"max_force": 7, "energy_window": (0, 4), "states": np.array([0, 1])}
+    whole = hopping.select(**criteria).indices
     monkeypatch.setattr("mlff.data.selection._BLOCK_BYTES", 1)
-    np.testing.assert_array_equal(hopping.select(max_force=7).indices, whole)
+    np.testing.assert_array_equal(hopping.select(**criteria).indices, whole)
 
 
 @pytest.mark.parametrize(
@@ -111,6 +112,11 @@ def test_blocks_do_not_change_a_selection(hopping, monkeypatch):
         ({"gap": (0, 0.5, 0.1)}, "states were expected"),
         ({"energy_window": (3, 0)}, "`energy_window` is .* the lowest and the highest value in eV"),
         ({"time": (5,)}, "`time` is .* in fs were expected"),
+        ({"gap": 0.5}, "`gap` is .* two different states"),
+        ({"gap": (0, 1, "x")}, "two different states"),
+        ({"time": ("a", 5)}, "`time` is .* in fs were expected"),
+        ({"energy_window": (0, float("nan"))}, "the lowest and the highest value in eV"),
+        ({"states": "S1"}, "states were expected"),
         ({"max_force": -1}, "the longest force on an atom"),
         ({"max_force": float("nan")}, "the longest force on an atom"),
     ],
