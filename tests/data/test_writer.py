@@ -221,3 +221,51 @@ def test_states_pairs_and_spin_components_are_kept(tmp_path):
     assert system.read("nac").shape == (3, 3, 1, 3) and system.read("nac_valid").all()
     assert system.read("soc").dtype == np.complex128
     assert HDF5Dataset(tmp_path / "states.h5")[0].active_state == 1
+
+
+def test_rows_of_a_trajectory_that_failed_are_not_those_of_the_next(tmp_path, monkeypatch):
+    """It had written its stress, then the disk was full; the next trajectory, which has none, must not show it."""
+    path, rng = tmp_path / "water.h5", np.random.default_rng(0)
+    with HDF5Writer(path) as writer:
+        writer.add_system("H2O", [8, 1, 1])
+        writer.add_trajectory("H2O", columns(rng, 2, 3, stress=np.ones((2, 1, 6))), name="t0")
+        with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
+            patch.setattr(
+                h5py.File, "flush", lambda self: (_ for _ in ()).throw(OSError(28, "No space left on device"))
+            )
+            writer.add_trajectory("H2O", columns(rng, 3, 3, stress=np.full((3, 1, 6), 7.0)), name="failed")
+        writer.add_trajectory("H2O", columns(rng, 2, 3), name="t1")
+    dataset = HDF5Dataset(path)
+    assert [each.name for each in dataset.trajectories] == ["t0", "t1"]
+    assert np.array_equal(dataset.batch(slice(None)).stress_valid, [True, True, False, False])
+    assert np.isnan(dataset.systems[0].read("stress")[2:]).all()
+
+
+@pytest.mark.parametrize(
+    ("facts", "words"),
+    [
+        ({"nac_pairs": [(1, 0)]}, r"`nac_pairs` of system 'X' are \[\[1, 0\]\]; pairs i < j of its 2 states"),
+        ({"soc_pairs": [(0, 2)]}, "pairs i < j of its 2 states"),
+        ({"dipole_pairs": [(0, 0), (0, 0)]}, "pairs i <= j of its 2 states, counted from 0 and each of them once"),
+        ({"spin_states": [(0, 0), (2, 0)]}, "of its 2 states, counted from 0"),
+        ({"label": ["S" * 33, "S1"]}, "longer than 32 bytes"),
+        ({"masses": [1.0, 2.0]}, r"`masses` of system 'X' have shape \(2,\); \(1,\) was expected"),
+        ({"atomic_numbers": [119]}, "the elements end at 118"),
+    ],
+)
+def test_facts_of_a_system_that_cannot_be_are_refused(tmp_path, facts, words):
+    with HDF5Writer(tmp_path / "x.h5") as writer:
+        with pytest.raises(ValueError, match=words):
+            writer.add_system("X", **({"atomic_numbers": [1], "num_states": 2} | facts))
+        assert not list(writer.file["systems"])
+
+
+def test_names_of_files_in_any_letters_are_kept(tmp_path):
+    path = tmp_path / "x.h5"
+    with HDF5Writer(path) as writer:
+        writer.add_system("X", [1], num_states=2, label=["S₀", "S₁"])
+        for k, source in enumerate(("läufe/ö.dat", "ä" * 900, "bad\udcff.dat")):
+            writer.add_trajectory("X", {"positions": np.zeros((1, 1, 3))}, name=f"τ{k}", source=source)
+    sources = [each.source for each in HDF5Dataset(path).trajectories]
+    assert sources == ["läufe/ö.dat", "ä" * 511, "bad?.dat"]
+    assert HDF5Dataset(path).systems[0].state_labels == ("S₀", "S₁") and len(HDF5Dataset(path).trajectory("τ1")) == 1
