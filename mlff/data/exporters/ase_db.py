@@ -16,7 +16,7 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
-from mlff.data.exporters.selection import Block, Piece, left_out
+from mlff.data.exporters.selection import Block, Piece, left_out, own_masses
 from mlff.data.system import System
 from mlff.units import BOHR, HARTREE
 
@@ -156,7 +156,7 @@ def _single(block: Block) -> Iterator[tuple[Atoms, dict[str, Any], dict[str, Any
 
 def _atoms(block: Block, positions: np.ndarray, factor: float) -> Callable[[int], Atoms]:
     system, cell, pbc = block.piece.system, block.read("cell"), block.read("pbc")
-    numbers = system.atomic_numbers.astype(int)
+    numbers, masses = system.atomic_numbers.astype(int), own_masses(system)
 
     def frame(k: int) -> Atoms:
         return Atoms(
@@ -164,6 +164,7 @@ def _atoms(block: Block, positions: np.ndarray, factor: float) -> Callable[[int]
             positions=positions[k] * factor,
             cell=None if cell is None else cell[k] * factor,
             pbc=False if pbc is None else pbc[k],
+            masses=masses,
         )
 
     return frame

@@ -1,7 +1,8 @@
 """Extended xyz: text that ASE and every other package reads, numbers with as many digits as they have.
 
-The keys ``energy`` and ``forces`` are of one state; with several states each has ``energy_0``, ``forces_0``, ... as well.
-What a frame lacks is left out of its comment line and of its columns. Keys: https://github.com/libAtoms/extxyz.
+The keys ``energy``, ``forces`` and ``stress`` are of one state; with several states each has ``energy_0``, ``forces_0``,
+``stress_0``, ... as well. What a frame lacks is left out of its comment line and of its columns; ``energy_0`` is then nan.
+Keys: https://github.com/libAtoms/extxyz.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from ase.data import atomic_masses, chemical_symbols
+from ase.data import chemical_symbols
 
-from mlff.data.exporters.selection import Block, Piece, left_out
+from mlff.data.exporters.selection import Block, Piece, left_out, own_masses
 
 _HELD = {"positions", "velocities", "cell", "pbc", "energy", "forces", "stress", "active_state", "hop", "step", "time",
          "kinetic_energy"}  # fmt: skip
@@ -26,8 +27,6 @@ def write_extxyz(pieces: Sequence[Piece], path: Path, state: int, advance: Calla
             for block in piece.blocks(advance):
                 stream.writelines(_frames(block, state))
     sentences = left_out(pieces, _HELD, "extended xyz")
-    if any(piece.system.num_states > 1 and piece.system.has("stress") for piece in pieces):
-        sentences.append(f"extended xyz holds the stress of one state: that of state {state} was written")
     if any(any(piece.system.multiplicities) for piece in pieces):
         sentences.append("extended xyz has no place for the states' multiplicities: left out")
     return sentences
@@ -38,6 +37,8 @@ def _frames(block: Block, state: int) -> list[str]:
     system, trajectory = block.piece.system, block.piece.trajectory
     num_atoms, num_states = system.num_atoms, system.num_states
     read = {name: block.read(name) for name in _HELD}
+    if read["energy"] is None and system.has("energy"):
+        read["energy"] = np.full((len(block), num_states), np.nan)
     columns = {"pos": _words(read["positions"])}
     if read["velocities"] is not None:
         columns["velocities"] = _words(read["velocities"])
@@ -45,9 +46,7 @@ def _frames(block: Block, state: int) -> list[str]:
         for k in range(num_states):
             columns[f"forces_{k}"] = _words(read["forces"][:, :, k])
     symbols = [chemical_symbols[number] for number in system.atomic_numbers]
-    masses = None
-    if np.abs(system.masses - atomic_masses[system.atomic_numbers]).max() > 1e-6:
-        masses = list(map(repr, system.masses.tolist()))
+    masses = own_masses(system)
     constant = "" if trajectory.name is None else f" trajectory={_quoted(trajectory.name)}"
     constant += f" charge={system.charge!r}"
     if system.level_of_theory:
@@ -72,10 +71,9 @@ def _frames(block: Block, state: int) -> list[str]:
             words += [inside[0::3], inside[1::3], inside[2::3]]
         if masses is not None:
             properties += ":masses:R:1"
-            words.append(masses)
+            words.append(_words(masses))
         comment = f"{_cell(read, k)}Properties={properties}{_energies(read['energy'], k, state)}"
-        if read["stress"] is not None and np.isfinite(read["stress"][k, state]).all():
-            comment += f' stress="{" ".join(_words(read["stress"][k, state, _VOIGT]))}"'
+        comment += _stresses(read["stress"], k, state)
         comment += constant + _scalars(read, k)
         frames.append("\n".join([str(num_atoms), comment, *map(" ".join, zip(*words, strict=True)), ""]))
     return frames
@@ -104,13 +102,25 @@ def _cell(read: dict[str, np.ndarray | None], frame: int) -> str:
 
 
 def _energies(energy: np.ndarray | None, frame: int, state: int) -> str:
+    """With several states every one has its key, nan where it is not known, so that their number is seen."""
     if energy is None:
         return ""
     values = energy[frame].tolist()
     text = f" energy={values[state]!r}" if np.isfinite(values[state]) else ""
     if len(values) > 1:
-        text += "".join(f" energy_{k}={value!r}" for k, value in enumerate(values) if np.isfinite(value))
+        text += "".join(f" energy_{k}={value!r}" for k, value in enumerate(values))
     return text
+
+
+def _stresses(stress: np.ndarray | None, frame: int, state: int) -> str:
+    if stress is None:
+        return ""
+    named = {"stress": state} | ({f"stress_{k}": k for k in range(stress.shape[1])} if stress.shape[1] > 1 else {})
+    return "".join(
+        f' {name}="{" ".join(_words(stress[frame, k, _VOIGT]))}"'
+        for name, k in named.items()
+        if np.isfinite(stress[frame, k]).all()
+    )
 
 
 def _scalars(read: dict[str, np.ndarray | None], frame: int) -> str:

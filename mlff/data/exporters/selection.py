@@ -112,6 +112,14 @@ def choose(
     return pieces
 
 
+def own_masses(system: System) -> np.ndarray | None:
+    """The system's masses [N] in amu; None where they are the standard ones, as ASE has them."""
+    from ase.data import atomic_masses
+
+    standard = np.abs(system.masses - atomic_masses[system.atomic_numbers]).max() < 1e-6
+    return None if standard else system.masses
+
+
 def quantities(pieces: Sequence[Piece]) -> list[str]:
     """Names of what the pieces' systems have, in the order of mlff.properties, bookkeeping left out."""
     systems = {id(piece.system): piece.system for piece in pieces}.values()

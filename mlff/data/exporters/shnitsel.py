@@ -19,18 +19,8 @@ from mlff.data.exporters.selection import Block, Piece, left_out
 from mlff.data.system import System
 from mlff.units import ATOMIC_VELOCITY, BOHR, DEBYE, HARTREE
 
-_HELD = {
-    "positions",
-    "velocities",
-    "energy",
-    "forces",
-    "nac",
-    "dipole",
-    "kinetic_energy",
-    "active_state",
-    "hop",
-    "time",
-}
+_HELD = {"positions", "velocities", "energy", "forces", "nac", "dipole", "soc_magnitude", "kinetic_energy", "active_state",
+         "hop", "time"}  # fmt: skip
 _VARIABLES: dict[str, tuple[tuple[str, ...], str, str, str]] = {
     "atXYZ": (("time", "atom", "direction"), "Bohr", "length", "Positions"),
     "energy": (("time", "state"), "Hartree", "energy", "Absolute energy"),
@@ -40,6 +30,12 @@ _VARIABLES: dict[str, tuple[tuple[str, ...], str, str, str]] = {
     "nacs": (("time", "statecomb", "atom", "direction"), "1/Bohr", "nacs", "Nonadiabatic couplings <i|d/dR|j>"),
     "dip_perm": (("time", "state", "direction"), "debye", "dipole", "Permanent dipoles"),
     "dip_trans": (("time", "statecomb", "direction"), "debye", "dipole", "Transition dipoles"),
+    "socs": (
+        ("time", "full_statecomb"),
+        "au",
+        "socs",
+        "Spin-orbit couplings, root of the sum over the spin components",
+    ),
     "astate": (("time",), "", "", "Active state in dynamic trajectories (MCH)"),
 }  # name -> axes, unit, kind of unit, description
 _PROGRAMS = {"newton-x": "newtonx", "sharc": "sharc", "pyrai2md": "pyrai2md"}
@@ -48,7 +44,7 @@ _TEXT = h5py.string_dtype()
 
 def write_shnitsel(pieces: Sequence[Piece], path: Path, state: int, advance: Callable[[int], None]) -> list[str]:
     """Write every trajectory as a group; frames of no known trajectory are left out and counted in a sentence."""
-    sentences = left_out(pieces, _HELD | {"pbc", "step"}, "SHNITSEL")
+    sentences = left_out(pieces, _HELD | {"pbc"}, "SHNITSEL")
     loose = sum(len(piece) for piece in pieces if piece.trajectory.name is None)
     if loose == sum(len(piece) for piece in pieces):
         raise ValueError(
@@ -85,10 +81,10 @@ def _attributes(node: h5py.Group, values: dict[str, Any]) -> None:
 def _write_trajectory(group: h5py.Group, piece: Piece, number: int, advance: Callable[[int], None]) -> None:
     system, trajectory = piece.system, piece.trajectory
     program, _, version = system.program.partition(" ")
-    singles = {f"num_{name}s": system.multiplicities.count(m) * m for name, m in (("singlet", 1), ("doublet", 2))}
     facts = {
         "DataTree_Level": "TrajectoryData",
         "_MultiIndex_levels_for_statecomb": ["from", "to"],
+        "_MultiIndex_levels_for_full_statecomb": ["full_statecomb_from", "full_statecomb_to"],
         "_MultiIndex_levels_from_attrs": 1,
         "input_format": _PROGRAMS.get(program.lower(), program or "unknown"),
         "input_format_version": version or "unknown",
@@ -97,11 +93,11 @@ def _write_trajectory(group: h5py.Group, piece: Piece, number: int, advance: Cal
         "max_ts": len(piece),
         "trajectory_input_path": trajectory.name,
         "trajid": number,
-        "num_singlets": singles["num_singlets"],
+        "num_singlets": system.multiplicities.count(1),
         "num_doublets": system.multiplicities.count(2),
         "num_triplets": system.multiplicities.count(3),
     }
-    facts |= {"delta_t": piece.dt} if np.isfinite(piece.dt) else {}
+    facts |= {"delta_t": piece.dt, "t_max": piece.dt * (len(piece) - 1)} if np.isfinite(piece.dt) else {}
     facts |= {"est_level": system.level_of_theory} if system.level_of_theory else {}
     _attributes(group, facts)
     _write_coordinates(group, system, len(piece))
@@ -132,11 +128,15 @@ def _write_coordinates(group: h5py.Group, system: System, num_frames: int) -> No
         "state_types": ("state", np.array(system.multiplicities, dtype="i1"), None),
         "state_charges": ("state", np.full(num_states, system.charge, dtype="f4"), None),
     }
-    if pairs:
-        scale = group.create_dataset("statecomb", (len(pairs),), ">f4")
-        scale.make_scale(f"This is a netCDF dimension but not a netCDF variable.{len(pairs):10d}")
-        coordinates["from"] = ("statecomb", np.array([i + 1 for i, _ in pairs]), None)
-        coordinates["to"] = ("statecomb", np.array([j + 1 for _, j in pairs]), None)
+    for axis, joined, ends in (
+        ("statecomb", pairs, ("from", "to")),
+        ("full_statecomb", _ordered_pairs(system), ("full_statecomb_from", "full_statecomb_to")),
+    ):
+        if joined:
+            scale = group.create_dataset(axis, (len(joined),), ">f4")
+            scale.make_scale(f"This is a netCDF dimension but not a netCDF variable.{len(joined):10d}")
+            for end, states in zip(ends, np.array(joined).T + 1, strict=True):
+                coordinates[end] = (axis, states, None)
     for name, (axis, data, dtype) in coordinates.items():
         group.create_dataset(name, data=data, dtype=dtype).dims[0].attach_scale(group[axis])
     _attributes_of(group["state_charges"], "e", "charge", "Charge of the various states.")
@@ -161,6 +161,12 @@ def _attributes_of(variable: h5py.Dataset, unit: str, kind: str, description: st
 
 def _pairs(system: System) -> list[tuple[int, int]]:
     return [(i, j) for i in range(system.num_states) for j in range(i + 1, system.num_states)]
+
+
+def _ordered_pairs(system: System) -> list[tuple[int, int]]:
+    """Pairs of the spin-orbit couplings, each in both directions; none where the system has no such couplings."""
+    every = [(i, j) for i in range(system.num_states) for j in range(system.num_states) if i != j]
+    return every if system.has("soc_magnitude") else []
 
 
 def _values(block: Block) -> dict[str, np.ndarray]:
@@ -192,6 +198,11 @@ def _values(block: Block) -> dict[str, np.ndarray]:
                 result[name] = np.full((len(block), len(wanted), 3), np.nan)
                 at = [wanted.index(system.dipole_pairs[k]) for k in own]
                 result[name][:, at] = dipole[:, own].astype(np.float64) / DEBYE
+    soc = block.read("soc_magnitude")
+    if soc is not None:
+        place = {pair: k for k, pair in enumerate(system.soc_pairs)}
+        at = [place.get((min(pair), max(pair)), -1) for pair in _ordered_pairs(system)]
+        result["socs"] = np.where(np.array(at) >= 0, soc[:, at], np.nan) / HARTREE
     active = block.read("active_state")
     if active is not None:
         result["astate"] = np.where(active >= 0, active + 1, -1).astype("i8")

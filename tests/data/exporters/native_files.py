@@ -85,10 +85,8 @@ def written(path, rng, *, trajectories=3, missing=0.2, only=None):
                 )
                 total += num
         if only != "CH3+":
-            columns = random_columns(
-                rng, 3, {"N": 2, "S": 1}, [name for name in single if name not in ("time", "step")]
-            )
-            writer.add_trajectory("NaCl", columns)
+            held = [name for name in single if name not in ("time", "step")]
+            writer.add_trajectory("NaCl", random_columns(rng, 3, {"N": 2, "S": 1}, held, missing=missing))
             total += 3
         shuffled = rng.permutation(total)
         cut = total // 3
@@ -113,7 +111,7 @@ def compare(original, copy, names, *, rtol=0.0):
             if x is None or y is None:
                 assert all(known_nowhere(name, values) for values in (x, y)), (each.name, name)
                 continue
-            if PROPERTIES[name].axes and PROPERTIES[name].axes[-2:-1] in (("P",), ("Q",)):
+            if {"P", "Q", "R"} & set(PROPERTIES[name].axes):
                 x, y = by_pair(a, x, name), by_pair(b, y, name)
                 assert all(np.isnan(y[pair]).all() for pair in set(y) - set(x))
                 for pair in x:
@@ -123,8 +121,10 @@ def compare(original, copy, names, *, rtol=0.0):
 
 
 def by_pair(system, values, name):
-    pairs = system.dipole_pairs if name == "dipole" else system.nac_pairs
-    return {pair: values[..., k, :] for k, pair in enumerate(pairs)}
+    """Values of each pair of states; files may have the pairs in another order, and more of them."""
+    pairs = {"dipole": system.dipole_pairs, "soc_magnitude": system.soc_pairs}.get(name, system.nac_pairs)
+    axis = values.ndim - (1 if name == "soc_magnitude" else 2)
+    return {pair: values.take(k, axis) for k, pair in enumerate(pairs)}
 
 
 def known_nowhere(name, values):

@@ -11,7 +11,7 @@ from mlff.data.exporters import export_frames
 from mlff.data.importers import import_sources
 from mlff.units import BOHR, HARTREE
 
-from .native_files import PLACES, SIZES, STATES, random_columns, written
+from .native_files import PLACES, SIZES, STATES, compare, random_columns, written
 
 NAMES = ["positions", "energy", "forces", "nac", "interstate_coupling", "dipole"]
 
@@ -120,6 +120,22 @@ def test_one_state_is_plain_ase_and_what_schnetpack_asks_for(tmp_path):
             np.testing.assert_array_equal(atoms.get_forces().astype("f4"), frame.forces[:, 0])
         if frame.stress is not None:
             np.testing.assert_array_equal(atoms.get_stress().astype("f4"), frame.stress[0])
+
+
+@settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
+@given(seed=st.integers(0, 2**32 - 1))
+def test_one_state_comes_back_as_it_was(tmp_path, seed):
+    dataset = written(tmp_path / "in.h5", np.random.default_rng(seed), only="NaCl", missing=0.0)
+    back, _ = there_and_back(dataset, tmp_path)
+    compare(dataset, back, ["positions", "cell", "pbc", "energy", "forces", "stress", "time", "step", "kinetic_energy"])
+
+
+def test_isotopes_are_kept(tmp_path):
+    with HDF5Writer(tmp_path / "in.h5") as writer:
+        writer.add_system("D2", [1, 1], masses=[2.014, 2.014])
+        writer.add_trajectory("D2", {"positions": PLACES[None, :2], "energy": np.zeros((1, 1))})
+    export_frames(HDF5Dataset(tmp_path / "in.h5"), tmp_path / "out.db", to="ase-db")
+    assert ase.db.connect(tmp_path / "out.db").get_atoms(1).get_masses().tolist() == [2.014, 2.014]
 
 
 def test_each_system_gets_a_file_and_numbers_as_names_are_told_apart(tmp_path):

@@ -18,7 +18,19 @@ MASSES = np.array([12.0, 1.008, 1.008, 1.008])
 STIFFNESS = np.array([20.0, 25.0, 15.0])  # eV/angstrom^2
 OFFSETS = np.array([-2500.0, -2495.0, -2494.0])
 REST = np.array([[0.0, 0.0, 0.0], [1.1, 0.0, 0.0], [0.0, 1.1, 0.0], [0.0, 0.0, 1.1]])
-HELD = ["positions", "velocities", "energy", "forces", "nac", "dipole", "kinetic_energy", "active_state", "hop", "time"]
+HELD = [
+    "positions",
+    "velocities",
+    "energy",
+    "forces",
+    "nac",
+    "dipole",
+    "soc_magnitude",
+    "kinetic_energy",
+    "active_state",
+    "hop",
+    "time",
+]
 
 
 def swinging(num_frames, seed):
@@ -40,6 +52,7 @@ def swinging(num_frames, seed):
         "forces": np.where(computed[:, None, :, None], forces, np.nan),
         "nac": nac,
         "dipole": rng.normal(size=(num_frames, 4, 3)),
+        "soc_magnitude": rng.uniform(0, 1e-3, (num_frames, 1)),
         "kinetic_energy": KINETIC * 0.5 * (MASSES[:, None] * velocities**2).sum(axis=(1, 2)),
         "active_state": active,
         "hop": np.r_[0, np.diff(active) != 0].astype("u1"),
@@ -51,9 +64,7 @@ def swinging(num_frames, seed):
 def dataset(tmp_path):
     with HDF5Writer(tmp_path / "in.h5") as writer:
         writer.add_system("CH3+", [6, 1, 1, 1], **STATES, masses=MASSES)
-        writer.add_system(
-            "CH3", [6, 1, 1, 1], **(STATES | {"charge": 0.0, "spin_states": (), "soc_pairs": ()}), masses=MASSES
-        )
+        writer.add_system("CH3", [6, 1, 1, 1], **(STATES | {"charge": 0.0, "spin_states": ()}), masses=MASSES)
         for k in range(3):
             status = "crashed" if k == 1 else "complete"
             system = ("CH3+", "CH3")[k % 2]
@@ -81,7 +92,7 @@ def test_it_is_netcdf_4(tmp_path, dataset):
     with h5netcdf.File(tmp_path / "out.nc") as file:
         group = file["CH3+/0"]
         assert {name: each.size for name, each in group.dimensions.items()} == {
-            "time": 24, "state": 3, "atom": 4, "direction": 3, "statecomb": 3
+            "time": 24, "state": 3, "atom": 4, "direction": 3, "statecomb": 3, "full_statecomb": 6
         }  # fmt: skip
         assert group["forces"].dimensions == ("time", "state", "atom", "direction")
         assert group["nacs"].dimensions == ("time", "statecomb", "atom", "direction")
@@ -104,9 +115,7 @@ def test_xarray_opens_it(tmp_path, dataset):
 def test_what_it_cannot_hold_is_said(tmp_path):
     dataset = written(tmp_path / "in.h5", np.random.default_rng(0), missing=0.0)
     lines = export_frames(dataset, tmp_path / "out.nc", to="shnitsel").lines
-    assert lines[0].startswith(
-        "SHNITSEL has no place for cell, stress, interstate_coupling, soc_magnitude, soc, overlap,"
-    )
+    assert lines[0].startswith("SHNITSEL has no place for cell, stress, interstate_coupling, soc, overlap,")
     assert "SHNITSEL holds trajectories: 3 frames of no known trajectory were left out" in lines
     with h5py.File(tmp_path / "out.nc") as file:
         assert list(file) == ["CH3+", "NaCl"]
