@@ -40,14 +40,18 @@ FORMATS = (
     show_default=True,
     help="Keep every so-many-th frame of each trajectory (of xyz files: of each file, so of each given split).",
 )
-@click.option("--energy-key", help="Key of the energy (eV) in the comment lines; found if not given.")
-@click.option("--forces-key", help="Name of the force columns (eV/angstrom); found if not given.")
+@click.option("--energy-key", help="Key of the energy (eV) in comment lines, or in ASE's info; found if not given.")
+@click.option("--forces-key", help="Name of the force columns or arrays (eV/angstrom); found if not given.")
 @click.option(
     "--level-of-theory", default="", help='What the energies are of, such as "B3LYP/6-31G*"; kept in the file.'
 )
 @click.option("--charge", type=float, help="Total charge (e), where the sources do not say it; 0 if not given.")
 @click.option(
-    "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes that read runs side by side."
+    "--workers",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Processes that read runs, or the files of a set of xyz files, side by side.",
 )
 @click.option("--strict", is_flag=True, help="Write nothing if anything had to be dropped or masked, or looks wrong.")
 @click.option("--overwrite", is_flag=True, help="Replace the output file if it exists.")
@@ -71,8 +75,8 @@ def command(
 ) -> None:
     """Read trajectories and write one native HDF5 file.
 
-    SRC is an extended xyz file, a zip of such files (the layout of the xxMD data), a folder of either, a run of another
-    program (see --format), or a folder of runs. Damaged files give every whole frame; what was dropped is said. The
+    SRC is an extended xyz file, a zip of such files (the layout of the xxMD data; s0, s1, ... are states), a file of
+    ASE, a folder of these, a run of another program (see --format), or a folder of runs. Damaged files give every whole frame; what was dropped is said. The
     output appears only when it is whole.
     """
     from rich.console import Console

@@ -21,6 +21,7 @@ _TIME_KEYS = ("time", "time_fs", "Time")
 _STEP_KEYS = ("step", "md_step")
 _SCALARS = ("kinetic_energy", "active_state", "hop")
 _OTHER_KEYS = ("Properties", "Lattice", "pbc", "stress", "virial", "charge", "level_of_theory")
+_MOST_STATES = 100
 _NUMBERED = re.compile(r"(energy|forces|stress)_(\d{1,2})")
 
 Values = Sequence[tuple[str, ...]]
@@ -89,6 +90,8 @@ class Quantities:
                     continue
                 if key != "kinetic_energy":
                     columns[key] = columns[key].astype(np.int64)
+        if "active_state" in columns:
+            self._cover(columns, known)
         if "charge" in where:
             columns["charge"] = np.array([float(text) for text in texts("charge")])
         if "masses" in table:
@@ -108,7 +111,12 @@ class Quantities:
         if self._given == (None, None) and not self.several and self.energy_key is None and self.forces_key is None:
             states = [int(m[2]) for name in (*where, *table) if (m := _NUMBERED.fullmatch(name)) and m[1] != "stress"]
             plain = any(key in where for key in ENERGY_KEYS) or any(key in table for key in FORCES_KEYS)
-            self.several = 0 in states or bool(states and not plain)
+            again = any(
+                ("energy" in where and f"energy_{k}" in where and texts("energy") == texts(f"energy_{k}"))
+                or ("forces" in table and np.array_equal(table["forces"], table.get(f"forces_{k}", ()), equal_nan=True))
+                for k in states
+            )
+            self.several = bool(states) and (0 in states or again or not plain)
         if self.several:
             return
         if self.energy_key is None and "energies" in where:
@@ -162,6 +170,20 @@ class Quantities:
                 axis = 2 if name == "forces" else 1
                 columns[name] = np.stack([held.get(state, absent) for state in range(num_states)], axis=axis)
         return columns
+
+    def _cover(self, columns: dict[str, np.ndarray], known: set[str]) -> None:
+        """Have as many states as ``active_state`` names, where states are numbered; else it is of other states."""
+        num_states = 1 + int(columns["active_state"].max())
+        if self.several and num_states > _MOST_STATES:
+            raise ValueError(f"active_state={num_states - 1}, below {_MOST_STATES} was expected")
+        held = columns.get("energy", np.full((len(columns["active_state"]), 0), np.nan))
+        if self.several:
+            more = np.full((len(held), max(0, num_states - held.shape[1])), np.nan)
+            columns["energy"] = np.concatenate([held, more], axis=1)
+        elif num_states > max(1, held.shape[1]):
+            for key in ("active_state", "hop"):
+                known.discard(key)
+                columns.pop(key, None)
 
     def _note_unread(self, keys: set[str], columns: set[str]) -> None:
         read: set[str | None] = {self.energy_key, self.forces_key}

@@ -232,3 +232,15 @@ def test_nothing_is_left_beside_the_output(tmp_path):
     with pytest.raises(ValueError, match="energy key"):
         run(tmp_path, tmp_path / "m.xyz", energy_key="x")
     assert {each.name for each in tmp_path.iterdir()} - {".out.h5.lock"} == {"m.xyz", "out.h5"}
+
+
+def test_active_states_that_have_no_energy_do_not_count_beyond_the_states(tmp_path):
+    (tmp_path / "m.xyz").write_text(frame(0, 0, extra="active_state=2 hop=1 time=0 trajectory=t kinetic_energy=1"))
+    report, dataset = run(tmp_path, tmp_path / "m.xyz")
+    assert dataset.num_states == 1 and dataset[0].active_state == -1 and "not read: active_state, hop" in report.text()
+    text = frame(0, 0, extra="energy_0=0 active_state=2 time=0 trajectory=t kinetic_energy=1")
+    (tmp_path / "m.xyz").write_text(text)
+    _, dataset = run(tmp_path, tmp_path / "m.xyz")
+    assert dataset.num_states == 3 and dataset[0].energy_valid.tolist() == [True, False, False]
+    (tmp_path / "m.xyz").write_text(text.replace("energy_0=0", "energy_1=0"))  # the same energy again
+    assert run(tmp_path, tmp_path / "m.xyz")[1][0].energy_valid.tolist() == [False, True, False]
