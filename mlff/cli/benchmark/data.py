@@ -33,13 +33,14 @@ def command(file: Path | None, frames: int, xyz: Path | None, sharc: Path | None
     from rich.console import Console
     from rich.table import Table
 
-    from mlff.benchmarks.data import batch_comparisons, sharc_comparisons, xyz_comparison
+    from mlff.benchmarks.data import Comparison, batch_comparisons, sharc_comparisons, xyz_comparison
     from mlff.benchmarks.machine import describe_machine
 
     for given in (file, xyz, sharc):
         if given is not None and not given.exists():
             raise FileNotFoundError(f"there is no file or folder {given}")
-    console, rows = Console(), []
+    console = Console()
+    rows: list[Comparison] = []
     machine = describe_machine(threads=1)
     with tempfile.TemporaryDirectory(prefix="mlff-benchmark-") as name, console.status("measuring"):
         folder = Path(name)
