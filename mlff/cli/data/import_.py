@@ -76,8 +76,8 @@ def command(
     """Read trajectories and write one native HDF5 file.
 
     SRC is an extended xyz file, a zip of such files (the layout of the xxMD data; s0, s1, ... are states), a file of
-    ASE, a folder of these, a run of another program (see --format), or a folder of runs. Damaged files give every whole frame; what was dropped is said. The
-    output appears only when it is whole.
+    ASE, a folder of these, a run of another program (see --format), or a folder of runs. Damaged files give every
+    whole frame; what was dropped is said. The output appears only when it is whole.
     """
     from rich.console import Console
     from rich.progress import Progress

@@ -23,7 +23,7 @@ _LARGEST = 1 << 28  # bytes of a frame that is read at once; a larger one, or a 
 _DEFAULT = "species:S:1:pos:R:3"
 
 
-@dataclass
+@dataclass(slots=True)
 class _Head:
     """Where a frame begins, and what its first two lines say."""
 
@@ -102,8 +102,9 @@ class ExtxyzReader:
         heads: list[_Head] = []
         layout: Layout | None = None
         end, at, fits = 0, 0, True
-        while at < len(lines):
-            count = lines.raw(at).strip()
+        data, (first, last) = lines.data, lines.places(0, len(lines))
+        while at < len(first):
+            count = data[first[at] : last[at]].strip()
             if not count:
                 at += 1
                 continue
@@ -112,12 +113,12 @@ class ExtxyzReader:
             after = at + 2 + num_atoms
             if not num_atoms:
                 break
-            if not heads and after >= len(lines) and not lines.at_end:
-                if num_atoms * lines.mean_length() < _LARGEST:
-                    lines.text(after)
-            if after > len(lines) or (after == len(lines) and (not lines.at_end or lines.ends_in_line)):
+            if not heads and after >= len(first) and not lines.at_end and num_atoms * lines.mean_length() < _LARGEST:
+                lines.text(after)
+                data, (first, last) = lines.data, lines.places(0, len(lines))
+            if after > len(first) or (after == len(first) and (not lines.at_end or lines.ends_in_line)):
                 break
-            keys, values = self._comments(lines.text(at + 1) or "")
+            keys, values = self._comments(data[first[at + 1] : last[at + 1]].decode("utf-8", errors="replace"))
             own = self._layout(keys, values)
             if isinstance(own, str) or (layout is not None and own is not layout):
                 break
