@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,10 @@ from mlff.data import HDF5Dataset
 settings.register_profile("repeatable", derandomize=True)
 if os.environ.get("CI"):
     settings.load_profile("repeatable")
+
+# What a developer compiled before must not take part: the calculator uses compiled code where there is any.
+_no_code = tempfile.TemporaryDirectory(prefix="mlff-tests-")
+os.environ["MLFF_CACHE"] = _no_code.name
 
 
 @pytest.fixture(scope="session")

@@ -13,8 +13,8 @@ from .neighbors.structure import check_pbc
 
 
 @dataclass(frozen=True)
-class _Reference:
-    """The structure that the kept list was built for, and the list: all pairs nearer than cutoff + skin."""
+class KeptList:
+    """A structure that a list was built for, and the list: all pairs nearer than cutoff + skin."""
 
     positions: NDArray[np.float64]
     atomic_numbers: NDArray[np.int64] | None
@@ -51,7 +51,7 @@ class VerletList:
         self.backend = check_backend(backend)
         self.num_builds = 0
         """How many lists were built so far."""
-        self._reference: _Reference | None = None
+        self._kept: KeptList | None = None
 
     def pairs(
         self,
@@ -72,31 +72,46 @@ class VerletList:
             found = half_list(positions, cell, pbc, self.cutoff, backend=self.backend)
             self.num_builds += 1
             return found
-        reference = self._reference
-        if reference is None or not self._is_valid(reference, positions, atomic_numbers, cell, pbc):
-            reference = self._reference = self._build(positions, atomic_numbers, cell, pbc)
-        near = self._near(reference, positions)
-        return np.take(reference.pairs, near, axis=0), np.take(reference.shifts, near, axis=0)
+        kept = self.kept(positions, atomic_numbers, cell, pbc)
+        near = self._near(kept, positions)
+        return np.take(kept.pairs, near, axis=0), np.take(kept.shifts, near, axis=0)
+
+    def kept(
+        self,
+        positions: NDArray[np.float64],
+        atomic_numbers: ArrayLike | None = None,
+        cell: ArrayLike | None = None,
+        pbc: ArrayLike | None = None,
+    ) -> KeptList:
+        """The list that holds every pair nearer than the cutoff, and others: the same object until it is built anew.
+
+        Raises:
+            ValueError: as of ``pairs``.
+        """
+        kept = self._kept
+        if kept is None or not self._is_valid(kept, positions, atomic_numbers, cell, pbc):
+            kept = self._kept = self._build(positions, atomic_numbers, cell, pbc)
+        return kept
 
     def _is_valid(
         self,
-        reference: _Reference,
+        kept: KeptList,
         positions: NDArray[np.float64],
         atomic_numbers: ArrayLike | None,
         cell: ArrayLike | None,
         pbc: ArrayLike | None,
     ) -> bool:
         """Whether the kept list still holds every pair nearer than the cutoff. False for NaN, which no list holds."""
-        if positions.shape != reference.positions.shape or not np.array_equal(check_pbc(pbc), reference.pbc):
+        if positions.shape != kept.positions.shape or not np.array_equal(check_pbc(pbc), kept.pbc):
             return False
-        if reference.cell is not None and (cell is None or not np.array_equal(np.asarray(cell), reference.cell)):
+        if kept.cell is not None and (cell is None or not np.array_equal(np.asarray(cell), kept.cell)):
             return False
-        if atomic_numbers is None or reference.atomic_numbers is None:
-            if atomic_numbers is not reference.atomic_numbers:
+        if atomic_numbers is None or kept.atomic_numbers is None:
+            if atomic_numbers is not kept.atomic_numbers:
                 return False
-        elif not np.array_equal(np.asarray(atomic_numbers), reference.atomic_numbers):
+        elif not np.array_equal(np.asarray(atomic_numbers), kept.atomic_numbers):
             return False
-        moved = positions - reference.positions
+        moved = positions - kept.positions
         return bool(4 * np.einsum("ij,ij->i", moved, moved).max(initial=0.0) < self.skin**2)
 
     def _build(
@@ -105,12 +120,12 @@ class VerletList:
         atomic_numbers: ArrayLike | None,
         cell: ArrayLike | None,
         pbc: ArrayLike | None,
-    ) -> _Reference:
+    ) -> KeptList:
         pairs, shifts = _in_order(*half_list(positions, cell, pbc, self.cutoff + self.skin, backend=self.backend))
         self.num_builds += 1
         periodic = check_pbc(pbc)
         lattice = np.array(cell, dtype=np.float64) if periodic.any() else None
-        return _Reference(
+        return KeptList(
             positions=positions.copy(),  # the caller may move its atoms in place
             atomic_numbers=None if atomic_numbers is None else np.array(atomic_numbers, dtype=np.int64),
             pbc=periodic,
@@ -120,18 +135,18 @@ class VerletList:
             translations=None if lattice is None else np.ascontiguousarray((shifts @ lattice).T),
         )
 
-    def _near(self, reference: _Reference, positions: NDArray[np.float64]) -> NDArray[np.int64]:
+    def _near(self, kept: KeptList, positions: NDArray[np.float64]) -> NDArray[np.int64]:
         """Which pairs of the kept list are nearer than the cutoff now.
 
         One coordinate at a time, in place: over rows of x, y, z this takes five times as long.
         """
-        i, j = np.ascontiguousarray(reference.pairs.T)
+        i, j = np.ascontiguousarray(kept.pairs.T)
         squares = np.zeros(len(i))
         for axis, coordinates in enumerate(np.ascontiguousarray(positions.T)):
             difference = np.take(coordinates, j)
             difference -= np.take(coordinates, i)
-            if reference.translations is not None:
-                difference += reference.translations[axis]
+            if kept.translations is not None:
+                difference += kept.translations[axis]
             difference *= difference
             squares += difference
         return np.flatnonzero(squares < self.cutoff**2)

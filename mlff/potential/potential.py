@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny
 from torch import Tensor, nn
 
@@ -176,6 +178,10 @@ class Potential(nn.Module):
         if self.config.zbl:
             energies = energies + self._prior(graph).unsqueeze(1)
         return energies
+
+    def reference_energies(self) -> NDArray[np.float64]:
+        """Reference energy of an atom by its atomic number, eV; zero for elements that the potential does not know."""
+        return self._table.cpu().numpy().copy()
 
     def _reference(self, numbers: Tensor) -> Tensor:
         """Reference energy of every atom, float64 ``[N, 1]``.

@@ -232,7 +232,7 @@ def test_a_refused_structure_leaves_no_old_results(ethanol):
         ({"dtype": "float16"}, "choose 'float32' or 'float64'"),
         ({"skin": -1}, "`skin` is -1"),
         ({"skin": float("nan")}, "`skin` is nan"),
-        ({"compile": "auto"}, "`compile` is 'auto'"),
+        ({"compile": "yes"}, "`compile` is 'yes'"),
         ({"device": "gpu"}, "`device` is 'gpu'"),
         ({"device": "mps"}, "runs on 'cpu' and 'cuda'"),
     ],
@@ -305,4 +305,4 @@ def test_parameters_say_what_the_calculator_is(potential, tmp_path):
     save_potential(potential, tmp_path / "m")
     calculator = MLFFCalculator(str(tmp_path / "m"), state=1)
     assert calculator.todict() == {"model": str(tmp_path / "m"), "state": 1, "dtype": "float32", "skin": 1.0,
-                                   "compile": False}  # fmt: skip
+                                   "compile": "auto"}  # fmt: skip

@@ -1,0 +1,92 @@
+"""The kernels of ``kernels.cpp`` as differentiable torch operators."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class Rule(IntEnum):
+    """How messages are made (see ``kernels.cpp``); with the rows of source and sum."""
+
+    VECTOR_MESSAGE_FIRST = 0
+    VECTOR_MESSAGE = 1
+    TENSOR_MESSAGE = 2
+    TENSOR_EMBEDDING = 3
+
+
+NUM_OUT = {Rule.VECTOR_MESSAGE_FIRST: 4, Rule.VECTOR_MESSAGE: 4, Rule.TENSOR_MESSAGE: 9, Rule.TENSOR_EMBEDDING: 18}
+_loaded: set[Path] = set()
+
+
+def load(library: Path) -> None:
+    """Register the operators of a compiled ``kernels.cpp``, once a process."""
+    if _loaded:
+        return
+    torch.ops.load_library(str(library))
+    torch.library.register_fake("mlff::neighbor_sum")(_sum_shape)
+    torch.library.register_fake("mlff::neighbor_sum_backward")(_backward_shape)
+    torch.library.register_fake("mlff::edge_forces")(_forces_shape)
+    torch.library.register_autograd("mlff::neighbor_sum", _backward, setup_context=_keep)
+    _loaded.add(library)
+
+
+@dataclass(frozen=True)
+class Edges:
+    """The directed edges of one structure, both directions of every pair, sorted by centre."""
+
+    vectors: Tensor
+    """From each edge's centre to its neighbour, Å: ``[E, 3]``."""
+    basis: Tensor
+    """Spline weights and direction, made with the vectors: ``[E, 16]``."""
+    offsets: Tensor
+    """First edge of each atom, and the number of edges, int32 ``[N + 1]``."""
+    neighbors: Tensor
+    """int32 ``[E]``."""
+
+
+def neighbor_sum(source: Tensor, edges: Edges, table: Tensor, rule: Rule) -> Tensor:
+    """Messages of all neighbours, summed at each atom: ``[N, A, F]``; differentiable in ``source`` and the vectors.
+
+    The gradient of a message is handed to the vector of the reverse edge: what depends on both directions of a pair, as
+    forces and stress do, is right; a single edge's gradient is not meant to be used.
+
+    Args:
+        source: ``[N, B, F]``.
+        edges: of one structure, or of several side by side.
+        table: of the filters, see ``block_table``.
+        rule: how messages are made; it sets A and B.
+    """
+    return torch.ops.mlff.neighbor_sum(
+        source, edges.vectors, edges.basis, edges.offsets, edges.neighbors, table, int(rule)
+    )
+
+
+def _sum_shape(source: Tensor, *tensors_and_rule: Any) -> Tensor:
+    rule = tensors_and_rule[-1]
+    return source.new_empty(source.shape[0], NUM_OUT[Rule(rule)], source.shape[2])
+
+
+def _backward_shape(grad_out: Tensor, source: Tensor, vectors: Tensor, *others: Any) -> tuple[Tensor, Tensor]:
+    return torch.empty_like(source, memory_format=torch.contiguous_format), torch.empty_like(vectors)
+
+
+def _forces_shape(grad_vectors: Tensor, vectors: Tensor, offsets: Tensor, neighbors: Tensor) -> tuple[Tensor, Tensor]:
+    forces = vectors.new_empty(offsets.shape[0] - 1, 3, dtype=torch.float64)
+    return forces, forces.new_empty(3, 3)
+
+
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    *tensors, rule = inputs
+    ctx.save_for_backward(*tensors)
+    ctx.rule = rule
+
+
+def _backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
+    grad_source, grad_vectors = torch.ops.mlff.neighbor_sum_backward(grad_out.contiguous(), *ctx.saved_tensors, ctx.rule)
+    return grad_source, grad_vectors, None, None, None, None, None

@@ -1,0 +1,124 @@
+"""TensorNet's features from tabulated filters: the equations of mlff/models/tensornet.py, its sums in kernels."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from mlff.models import TensorNet
+from mlff.models.tensornet import PARTS, Interaction
+
+from .ops import Edges, Rule, neighbor_sum
+from .tables import block_table, filter_coefficients, in_float64
+
+NUM_PARTS = len(PARTS)
+DYAD_NORMS = (3**0.5, 2**0.5, 2**0.5)
+"""What the kernels' polynomials of a direction are multiplied by to be the components of its dyads."""
+
+
+def constants(model: TensorNet) -> list[Tensor]:
+    """Tables of the embedding's and of every layer's filters, then the filters ``[3, F]`` of an atom on itself."""
+    radial, envelope, first = (in_float64(module) for module in (model.radial, model.envelope, model.embedding.radial))
+    layers = [in_float64(layer.filters) for layer in _interactions(model)]
+    norms = torch.tensor(DYAD_NORMS, dtype=torch.float64).unsqueeze(1)
+
+    def filters(distances: Tensor) -> Tensor:
+        basis = radial(distances)
+        embedding = first(basis).unflatten(1, (NUM_PARTS, -1)) * norms
+        others = (layer(basis).unflatten(1, (-1, NUM_PARTS)).transpose(1, 2) for layer in layers)
+        return torch.cat((embedding, *others), dim=1) * envelope(distances)[:, None, None]
+
+    dtype = model.norm.weight.dtype
+    coefficients = filter_coefficients(filters, model.cutoff, dtype)
+    starts = range(0, coefficients.shape[1], NUM_PARTS)
+    tables = [block_table(coefficients[:, start : start + NUM_PARTS], dtype) for start in starts]
+    itself = filters(torch.zeros(1, dtype=torch.float64))[0].to(dtype) * float(model.config.self_loops)
+    return [*tables, *itself.split(NUM_PARTS)]
+
+
+def scalars(model: TensorNet, numbers: Tensor, edges: Edges, tables_and_itself: list[Tensor]) -> Tensor:
+    """Scalar features ``[N, F]``; `tables_and_itself` are ``constants(model)``."""
+    half = len(tables_and_itself) // 2
+    tables, itself = tables_and_itself[:half], tables_and_itself[half:]
+    x = _embedding(model, numbers, edges, tables[0], itself[0])
+    for layer, table, on_itself in zip(_interactions(model), tables[1:], itself[1:]):
+        x = [part / (_squared_norm(x) + 1).unsqueeze(1) for part in x]
+        y = _mix(layer.mix_before, x)
+        message = neighbor_sum(torch.cat(y, dim=1), edges, table, Rule.TENSOR_MESSAGE).split(PARTS, dim=1)
+        message = [from_others + part * factor for from_others, part, factor in zip(message, y, on_itself)]
+        matrix, other = _to_matrix(y), _to_matrix(message)
+        product = _product(matrix, other)
+        if layer.group == "O(3)":
+            product = [[a + b for a, b in zip(*rows)] for rows in zip(product, _product(other, matrix))]
+        else:
+            product = [[2 * a for a in row] for row in product]
+        dx = _from_matrix(product)
+        dx = _mix(layer.mix_after, [part / (_squared_norm(dx) + 1).unsqueeze(1) for part in dx])
+        dx_matrix = _to_matrix(dx)
+        squares = _from_matrix(_product(dx_matrix, dx_matrix))
+        x = [a + b + c for a, b, c in zip(x, dx, squares)]
+    return model.readout(model.norm(torch.cat([part.square().sum(1) for part in x], dim=1)))
+
+
+Parts = list[Tensor]
+"""The components of I, A and S: ``[N, 1, F]``, ``[N, 3, F]``, ``[N, 5, F]``."""
+Matrix = list[list[Tensor]]
+"""The nine elements of every feature's matrix, each ``[N, F]``."""
+
+
+def _embedding(model: TensorNet, numbers: Tensor, edges: Edges, table: Tensor, itself: Tensor) -> Parts:
+    embedding = model.embedding
+    z = embedding.element(numbers)
+    centre_weight, neighbor_weight = embedding.element_pair.weight.chunk(2, dim=1)
+    centre, neighbor = z @ centre_weight.T + embedding.element_pair.bias, z @ neighbor_weight.T
+    sums = neighbor_sum(torch.stack((torch.ones_like(neighbor), neighbor), dim=1), edges, table, Rule.TENSOR_EMBEDDING)
+    x = centre.unsqueeze(1) * sums[:, :9] + sums[:, 9:]
+    parts = list(x.split(PARTS, dim=1))
+    parts[0] = parts[0] + (itself[0] * (centre + neighbor)).unsqueeze(1)  # the dyad of no direction is the identity
+    scale = embedding.scale(embedding.norm(_squared_norm(parts))).unflatten(1, (-1, NUM_PARTS))
+    return [part * scale[:, :, k].unsqueeze(1) for k, part in enumerate(_mix(embedding.mix, parts))]
+
+
+def _interactions(model: TensorNet) -> list[Interaction]:
+    return [layer for layer in model.interactions if isinstance(layer, Interaction)]
+
+
+def _mix(layers: nn.ModuleList, parts: Parts) -> Parts:
+    return [layer(part) for layer, part in zip(layers, parts)]
+
+
+def _squared_norm(parts: Parts) -> Tensor:
+    """Squared Frobenius norm of every feature's matrix, ``[N, F]``."""
+    scalar, vector, tensor = (part.square().sum(1) for part in parts)
+    return scalar + vector + tensor
+
+
+def _to_matrix(parts: Parts) -> Matrix:
+    """Elements from components, in the orthonormal basis of mlff/models/tensornet.py."""
+    scalar, vector, tensor = parts
+    trace = scalar[:, 0] / math.sqrt(3)
+    vx, vy, vz = (vector / math.sqrt(2)).unbind(1)
+    yz, xz, xy, difference, zz = (tensor / math.sqrt(2)).unbind(1)
+    zz = zz / math.sqrt(3)
+    return [
+        [trace + difference - zz, xy - vz, xz + vy],
+        [xy + vz, trace - difference - zz, yz - vx],
+        [xz - vy, yz + vx, trace + 2 * zz],
+    ]
+
+
+def _from_matrix(m: Matrix) -> Parts:
+    """Components from elements."""
+    half = math.sqrt(0.5)
+    scalar = (m[0][0] + m[1][1] + m[2][2]) / math.sqrt(3)
+    vector = [half * (m[2][1] - m[1][2]), half * (m[0][2] - m[2][0]), half * (m[1][0] - m[0][1])]
+    tensor = [half * (m[2][1] + m[1][2]), half * (m[0][2] + m[2][0]), half * (m[1][0] + m[0][1]),
+              half * (m[0][0] - m[1][1]), (2 * m[2][2] - m[0][0] - m[1][1]) / math.sqrt(6)]  # fmt: skip
+    return [scalar.unsqueeze(1), torch.stack(vector, dim=1), torch.stack(tensor, dim=1)]
+
+
+def _product(a: Matrix, b: Matrix) -> Matrix:
+    """Matrix product of every feature's matrices."""
+    return [[a[i][0] * b[0][j] + a[i][1] * b[1][j] + a[i][2] * b[2][j] for j in range(3)] for i in range(3)]
