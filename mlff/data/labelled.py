@@ -109,24 +109,23 @@ def _trajectory_names(dataset: HDF5Dataset, system: System, rows: np.ndarray) ->
 
 
 def _system_coordinates(system: System) -> dict[str, tuple]:
-    states = np.arange(system.num_states)
-    components = {
-        "spin_component_state": [state for state, _ in system.spin_states],
-        "spin_component_ms": [twice_ms / 2 for _, twice_ms in system.spin_states],
-    }
+    components: dict[str, tuple] = {}
+    for name in ("spin_component", "spin_component_bra", "spin_component_ket"):
+        components[f"{name}_state"] = (name, [state for state, _ in system.spin_states])
+        components[f"{name}_ms"] = (name, [twice_ms / 2 for _, twice_ms in system.spin_states])
     return {
         "atom": ("atom", np.arange(system.num_atoms)),
         "symbol": ("atom", [chemical_symbols[z] for z in system.atomic_numbers.tolist()]),
         "atomic_number": ("atom", system.atomic_numbers),
         "mass": ("atom", system.masses, {"units": "amu"}),
-        "state": ("state", states),
+        "state": ("state", np.arange(system.num_states)),
         "label": ("state", list(system.state_labels)),
         "multiplicity": ("state", list(system.multiplicities), {"long_name": "2 S + 1, 0 unknown"}),
         "root": ("state", list(system.roots)),
         **_pair_coordinates("nac_pair", system.nac_pairs),
         **_pair_coordinates("dipole_pair", system.dipole_pairs),
         **_pair_coordinates("soc_pair", system.soc_pairs),
-        **{name: ("spin_component", values) for name, values in components.items()},
+        **components,
         **{name: (name, labels) for name, labels in FIXED.items()},
     }
 

@@ -59,7 +59,8 @@ def test_coordinates_name_frames_atoms_states_and_pairs(everything):
     assert labelled["trajectory"].values.tolist() == ["t0"] * 5 + ["t1"] * 5
     assert labelled["time"].dims == ("frame",) and labelled["time"].attrs["units"] == "fs"
     assert labelled["dipole_pair"].values.tolist() == ["0-0", "0-1", "1-1"] and labelled["dipole_pair_j"][1] == 1
-    assert labelled["spin_component_ms"].values.tolist() == [0, -1, 0, 1]
+    for name in ("spin_component", "spin_component_bra", "spin_component_ket"):
+        assert labelled[f"{name}_ms"].values.tolist() == [0, -1, 0, 1] and labelled[f"{name}_state"][3] == 1
     assert labelled.attrs["charge"] == 1 and labelled.attrs["system"] == "CH2"
     gap = labelled["energy"].sel(state=1) - labelled["energy"].sel(state=0)
     expected = [frame.energy[1] - frame.energy[0] for frame in everything.select(system="CH2")]
