@@ -15,14 +15,17 @@ from typing import Literal
 import h5py
 import numpy as np
 
+from mlff.data.additions import Addition, commit, new_columns
 from mlff.data.columns import checked, stack
 from mlff.data.frame import Frame
 from mlff.data.growing import GrowingFile
 from mlff.data.report_group import store_report
-from mlff.data.rewrite import committed_counts, grow_dataset
-from mlff.data.schema import FRAME_DATASETS, NAME_LENGTH, SOURCE_LENGTH, SPLIT_KINDS, STATUSES
+from mlff.data.rewrite import committed_counts
+from mlff.data.schema import NAME_LENGTH, SOURCE_LENGTH, SPLIT_KINDS, STATUSES
 from mlff.data.split_group import split_pairs, store_split
 from mlff.data.system_group import axis_lengths, store_system, system_arrays
+
+_PENDING_BYTES = 1 << 23  # a file that need not be durable gets its trajectories in pieces of this size
 
 
 class HDF5Writer:
@@ -54,7 +57,12 @@ class HDF5Writer:
         self._splits: dict[str, tuple[dict[str, np.ndarray], dict[str, object]]] = {}
         self._problems: list[str] = []
         self._figures: dict[int, Mapping[str, float]] = {}
+        self._pending: list[Addition] = []
         self._growing = GrowingFile(self.path, new=mode == "x", overwrite=overwrite, durable=durable)
+        self._num_trajectories, counts = committed_counts(self.file)
+        names = sorted(self.file["systems"], key=lambda name: int(self.file[f"systems/{name}"].attrs["index"]))
+        self._counts: dict[str, int] = dict(zip(names, counts.tolist(), strict=True))
+        self._lengths: dict[str, dict[str, int]] = {}
 
     # -- life of the file ---------------------------------------------------------------------------------------------
 
@@ -69,6 +77,7 @@ class HDF5Writer:
 
     def finalize(self) -> None:
         """Make the file contiguous, with its splits and its report, in place of the growing one, and close the writer."""
+        self._write_pending()
 
         def store(new: h5py.File) -> None:
             for name, (pairs, attrs) in self._splits.items():
@@ -116,9 +125,8 @@ class HDF5Writer:
         """
         if not name or "/" in name or name.startswith("."):
             raise ValueError(f"`name` is {name!r}; a system's name must not be empty, hold '/', or begin with '.'")
-        systems = self.file["systems"]
-        if name in systems:
-            raise ValueError(f"a system called {name!r} is in {self.path} already; there are: {', '.join(systems)}")
+        if name in self._counts:
+            raise ValueError(f"a system called {name!r} is in {self.path} already; there are: {', '.join(self._counts)}")
         arrays = system_arrays(
             name,
             atomic_numbers,
@@ -135,6 +143,7 @@ class HDF5Writer:
             "phase": phase,
         }
         self._growing.grow(lambda file: store_system(file, name, attrs, arrays))
+        self._counts[name] = 0
 
     def add_trajectory(
         self,
@@ -154,36 +163,24 @@ class HDF5Writer:
         names, shapes and units of mlff.properties; ``dt`` is the time between frames in fs; ``checks`` are figures of
         mlff.data.checks, stored when the file is finalized.
         """
-        group = self._system(system)
+        lengths = self._axis_lengths(system)
         owner = f"trajectory {name!r}" if name else f"frames of system {system!r}"
         if not isinstance(frames, Mapping):
-            numbers = group["atomic_numbers"][:]
+            numbers = self.file[f"systems/{system}/atomic_numbers"][:]
             if any(not np.array_equal(frame.atomic_numbers, numbers) for frame in frames):
                 raise ValueError(f"{owner}: a frame has other atoms than system {system!r}; add a system for it")
             frames = stack(frames)
-        columns = checked(frames, axis_lengths(group), owner)
+        columns = checked(frames, lengths, owner)
         status_text = status if name else "unordered"
         if status_text not in STATUSES:
             raise ValueError(f"`status` is {status!r}; one of {', '.join(STATUSES[:3])} was expected")
         if name and len(name.encode("utf-8", "replace")) > NAME_LENGTH:
             raise ValueError(f"the trajectory name {name[:40]!r}... is longer than {NAME_LENGTH} bytes")
-        index = int(group.attrs["index"])
-        number, committed = committed_counts(self.file)
-        first, count = int(committed[index]), len(columns["positions"])
+        number, first, count = self._num_trajectories, self._counts[system], len(columns["positions"])
         columns["trajectory"] = np.full(count, number, dtype=np.int32)
-        new = columns.keys() - set(group["frames"])
-        self._growing.grow((lambda file: _prepare(file[f"systems/{system}/frames"], columns, first)) if new else None)
-        for key, dataset in self.file[f"systems/{system}/frames"].items():
-            written = len(dataset)
-            dataset.resize(first + count, axis=0)
-            if key in columns:
-                dataset[first:] = columns[key]
-            elif written > first:  # by a trajectory that failed before it was committed
-                dataset[first:] = FRAME_DATASETS[key][1]
-        self.file.flush()
         row = {
             "name": _text(name or "", NAME_LENGTH),
-            "system": index,
+            "system": list(self._counts).index(system),
             "first": first,
             "count": count,
             "dt": dt,
@@ -191,13 +188,14 @@ class HDF5Writer:
             "source": _text(source, SOURCE_LENGTH),
             "source_sha256": source_sha256.encode(),
         }
-        for key, value in row.items():
-            if key == "source_sha256":
-                self.file.flush()  # a row counts once every column has it: this last one commits it
-            dataset = self.file[f"trajectories/{key}"]
-            dataset.resize((number + 1,))
-            dataset[number] = value
-        self.file.flush()
+        self._pending.append(Addition(number, system, columns, row))
+        try:
+            if self._growing.durable or sum(each.num_bytes for each in self._pending) > _PENDING_BYTES:
+                self._write_pending()
+        except BaseException:
+            self._pending.pop()
+            raise
+        self._num_trajectories, self._counts[system] = number + 1, first + count
         if checks:
             self._figures[number] = checks
         return first
@@ -240,19 +238,23 @@ class HDF5Writer:
     # -- looking up ---------------------------------------------------------------------------------------------------
 
     def num_frames_per_system(self) -> np.ndarray:
-        """Committed frames of every system, in order."""
-        return committed_counts(self.file)[1]
+        """Frames of every system, in order."""
+        return np.array(list(self._counts.values()), dtype=np.int64)
 
-    def _system(self, name: str) -> h5py.Group:
-        if name not in self.file["systems"]:
-            raise ValueError(f"no system called {name!r} in {self.path}; add it first with `add_system`")
-        return self.file["systems"][name]
+    def _axis_lengths(self, system: str) -> dict[str, int]:
+        if system not in self._counts:
+            raise ValueError(f"no system called {system!r} in {self.path}; add it first with `add_system`")
+        if system not in self._lengths:
+            self._lengths[system] = axis_lengths(self.file["systems"][system])
+        return self._lengths[system]
 
-
-def _prepare(frames: h5py.Group, columns: Mapping[str, np.ndarray], first: int) -> None:
-    """Make the datasets that the columns need; rows before them read as missing."""
-    for key in columns.keys() - set(frames):
-        grow_dataset(frames, key, columns[key].shape[1:], columns[key].dtype).resize(first, axis=0)
+    def _write_pending(self) -> None:
+        """Write the trajectories that wait; all of them or, where it fails, none that would count."""
+        if not self._pending:
+            return
+        self._growing.grow(new_columns(self.file, self._pending))
+        commit(self.file, self._pending)
+        self._pending.clear()
 
 
 def _text(value: str, length: int) -> bytes:
