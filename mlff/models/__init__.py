@@ -10,11 +10,13 @@ from pydantic import ValidationError
 from .egnn import EGNN, EGNNConfig
 from .model import MAX_ATOMIC_NUMBER, Features, Model, ModelConfig
 from .painn import PaiNN, PaiNNConfig
+from .schnet import SchNet, SchNetConfig
 from .tensornet import TensorNet, TensorNetConfig
 
 MODELS: dict[str, tuple[type[ModelConfig], type[Model]]] = {
     "egnn": (EGNNConfig, EGNN),
     "painn": (PaiNNConfig, PaiNN),
+    "schnet": (SchNetConfig, SchNet),
     "tensornet": (TensorNetConfig, TensorNet),
 }
 
@@ -64,6 +66,8 @@ __all__ = [
     "ModelConfig",
     "PaiNN",
     "PaiNNConfig",
+    "SchNet",
+    "SchNetConfig",
     "TensorNet",
     "TensorNetConfig",
     "build_model",

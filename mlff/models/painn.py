@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ..graph import Graph
-from ..nn import EnvelopeName, RadialName, build_envelope, build_radial, scatter_sum
+from ..nn import EnvelopeName, RadialName, build_envelope, build_radial, glorot_linear, scatter_sum
 from .model import MAX_ATOMIC_NUMBER, Features, Model, ModelConfig
 
 
@@ -31,7 +31,7 @@ class Interaction(nn.Module):
     def __init__(self, num_features: int) -> None:
         super().__init__()
         self.context = nn.Sequential(
-            _linear(num_features, num_features), nn.SiLU(), _linear(num_features, 3 * num_features)
+            glorot_linear(num_features, num_features), nn.SiLU(), glorot_linear(num_features, 3 * num_features)
         )
 
     def forward(self, q: Tensor, mu: Tensor, filters: Tensor, directions: Tensor, edge_index: Tensor) -> tuple:
@@ -52,9 +52,9 @@ class Mixing(nn.Module):
     def __init__(self, num_features: int) -> None:
         super().__init__()
         self.context = nn.Sequential(
-            _linear(2 * num_features, num_features), nn.SiLU(), _linear(num_features, 3 * num_features)
+            glorot_linear(2 * num_features, num_features), nn.SiLU(), glorot_linear(num_features, 3 * num_features)
         )
-        self.vector_mix = _linear(num_features, 2 * num_features, bias=False)
+        self.vector_mix = glorot_linear(num_features, 2 * num_features, bias=False)
 
     def forward(self, q: Tensor, mu: Tensor) -> tuple[Tensor, Tensor]:
         """``q`` [N, F], ``mu`` [N, 3, F]; the new q and mu."""
@@ -77,7 +77,7 @@ class PaiNN(Model):
         self.embedding = nn.Embedding(MAX_ATOMIC_NUMBER + 1, num_features)
         self.radial = build_radial(config.radial, config.num_radial, config.cutoff)
         self.envelope = build_envelope(config.envelope, config.cutoff)
-        self.filters = _linear(config.num_radial, num_layers * 3 * num_features)
+        self.filters = glorot_linear(config.num_radial, num_layers * 3 * num_features)
         self.interactions = nn.ModuleList(Interaction(num_features) for _ in range(num_layers))
         self.mixings = nn.ModuleList(Mixing(num_features) for _ in range(num_layers))
 
@@ -97,12 +97,3 @@ class PaiNN(Model):
             q, mu = interaction(q, mu, layer_filters, directions, edge_index)
             q, mu = mixing(q, mu)
         return Features(scalar=q, vector=mu)
-
-
-def _linear(num_in: int, num_out: int, bias: bool = True) -> nn.Linear:
-    """A linear layer that starts as the reference does: Glorot weights, zero bias."""
-    layer = nn.Linear(num_in, num_out, bias=bias)
-    nn.init.xavier_uniform_(layer.weight)
-    if bias:
-        nn.init.zeros_(layer.bias)
-    return layer

@@ -2,6 +2,7 @@
 
 from .envelope import CosineEnvelope, EnvelopeName, PolynomialEnvelope, build_envelope
 from .features import Features
+from .linear import glorot_linear
 from .radial import BesselBasis, ExpNormalBasis, GaussianBasis, RadialName, build_radial
 from .scatter import scatter_sum
 
@@ -16,5 +17,6 @@ __all__ = [
     "RadialName",
     "build_envelope",
     "build_radial",
+    "glorot_linear",
     "scatter_sum",
 ]

@@ -21,6 +21,7 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {name: (name, {}) for name in 
     "egnn-mean-tanh": ("egnn", dict(aggregation="mean", tanh=True, residual=False)),
     "egnn-fixed-coordinates": ("egnn", dict(update_coordinates=False)),
     "painn-reference": ("painn", dict(radial="gaussian", envelope="cosine")),
+    "schnet-reference": ("schnet", dict(envelope="cosine")),
     "tensornet-reference": ("tensornet", dict(envelope="cosine")),
     "tensornet-so3": ("tensornet", dict(group="SO(3)")),
     "tensornet-no-self-loops": ("tensornet", dict(self_loops=False, radial="bessel")),

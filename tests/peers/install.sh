@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Make the environment in which mlff is compared with SchNetPack and TorchMD-Net: tests/peers/install.sh [VENV]
+# Make the environment in which mlff is compared with SchNetPack, TorchMD-Net and torch_geometric: tests/peers/install.sh [VENV]
 # Run the comparison with: VENV/bin/python -m pytest tests/peers
 set -euo pipefail
 
@@ -17,9 +17,13 @@ pip=("$venv/bin/python" -m pip --disable-pip-version-check install --quiet)
 
 "$venv/bin/python" -W ignore - <<'PYTHON'
 import schnetpack
+import torch_geometric
 import torchmdnet
 from schnetpack.representation import PaiNN
+from torch_geometric.nn.models import SchNet, ViSNet
 from torchmdnet.models.tensornet import TensorNet
+from torchmdnet.models.torchmd_et import TorchMD_ET
 
-print(f"peers ready: schnetpack {schnetpack.__version__}, torchmd-net {torchmdnet.__version__}")
+versions = (f"{peer.__name__} {peer.__version__}" for peer in (schnetpack, torchmdnet, torch_geometric))
+print("peers ready: " + ", ".join(versions))
 PYTHON

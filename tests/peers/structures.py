@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from ase import Atoms
+from ase.neighborlist import neighbor_list
 from numpy.typing import NDArray
 
 from mlff.graph import Graph, build_graph, collate
@@ -29,6 +31,32 @@ class Structure:
 
 def batch(structures: list[Structure], cutoff: float = CUTOFF) -> Graph:
     return collate([structure.graph(cutoff) for structure in structures])
+
+
+class Edges:
+    """Atoms of several structures and their directed edges, found by ASE, for peers that are given their neighbours."""
+
+    def __init__(self, structures: list[Structure], cutoff: float = CUTOFF) -> None:
+        centre, neighbor, offsets, first = [], [], [], 0
+        for structure in structures:
+            atoms = Atoms(structure.numbers, structure.positions, cell=structure.cell, pbc=structure.cell is not None)
+            i, j, shift = neighbor_list("ijS", atoms, cutoff)
+            centre.append(torch.from_numpy(i) + first)
+            neighbor.append(torch.from_numpy(j) + first)
+            offsets.append(torch.from_numpy(shift @ atoms.cell.array))
+            first += len(atoms)
+        self.numbers = torch.cat([torch.from_numpy(structure.numbers) for structure in structures])
+        self.positions = torch.cat([torch.from_numpy(structure.positions) for structure in structures])
+        self.counts = torch.tensor([len(structure.numbers) for structure in structures])
+        self.batch = torch.repeat_interleave(torch.arange(len(structures)), self.counts)
+        self.index = torch.stack((torch.cat(neighbor), torch.cat(centre)))
+        """Neighbour (row 0) and centre (row 1), torch_geometric's order: ``[2, E]``."""
+        self.offsets = torch.cat(offsets)
+        """Å, ``[E, 3]``."""
+
+    def vectors(self, positions: torch.Tensor) -> torch.Tensor:
+        """From each edge's centre to its neighbour, Å: ``[E, 3]``."""
+        return positions[self.index[0]] - positions[self.index[1]] + self.offsets.to(positions)
 
 
 def assert_same(ours: dict[str, torch.Tensor], energy: torch.Tensor, forces: torch.Tensor, dtype: torch.dtype) -> None:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from ase import Atoms
-from ase.neighborlist import neighbor_list
 from torch import nn
 
 from mlff.models import model_config
 from mlff.potential.potential import Potential
 
-from .structures import CUTOFF, SPECIES, Structure, assert_same, batch
+from .structures import CUTOFF, SPECIES, Edges, Structure, assert_same, batch
 from .weights import load_schnetpack
 
 pytest.importorskip("schnetpack", reason="SchNetPack is not installed: run `make test-peers`")
@@ -63,23 +61,15 @@ def ours(peer: nn.Module, dtype: torch.dtype) -> Potential:
 
 def inputs(structures: list[Structure], dtype: torch.dtype) -> dict[str, torch.Tensor]:
     """A batch for SchNetPack, its neighbours found by ASE."""
-    centre, neighbor, offsets, first = [], [], [], 0
-    for structure in structures:
-        atoms = Atoms(structure.numbers, structure.positions, cell=structure.cell, pbc=structure.cell is not None)
-        i, j, shift = neighbor_list("ijS", atoms, CUTOFF)
-        centre.append(torch.from_numpy(i) + first)
-        neighbor.append(torch.from_numpy(j) + first)
-        offsets.append(torch.from_numpy(shift @ atoms.cell.array))
-        first += len(atoms)
-    counts = torch.tensor([len(structure.numbers) for structure in structures])
+    edges = Edges(structures)
     return {
-        properties.Z: torch.cat([torch.from_numpy(structure.numbers) for structure in structures]),
-        properties.R: torch.cat([torch.from_numpy(structure.positions) for structure in structures]).to(dtype),
-        properties.idx_i: torch.cat(centre),
-        properties.idx_j: torch.cat(neighbor),
-        properties.offsets: torch.cat(offsets).to(dtype),
-        properties.idx_m: torch.repeat_interleave(torch.arange(len(structures)), counts),
-        properties.n_atoms: counts,
+        properties.Z: edges.numbers,
+        properties.R: edges.positions.to(dtype),
+        properties.idx_i: edges.index[1],
+        properties.idx_j: edges.index[0],
+        properties.offsets: edges.offsets.to(dtype),
+        properties.idx_m: edges.batch,
+        properties.n_atoms: edges.counts,
     }
 
 

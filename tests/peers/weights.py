@@ -61,6 +61,22 @@ def load_torchmdnet(potential: Potential, peer: nn.Module) -> None:
     potential.load_state_dict(weights)
 
 
+def load_pyg_schnet(potential: Potential, peer: nn.Module) -> None:
+    """Copy the weights of a ``torch_geometric.nn.models.SchNet``."""
+    theirs = peer.state_dict()
+    weights = {"model.embedding.weight": _elements(potential, theirs["embedding.weight"])}
+    for layer in range(potential.model.config.num_layers):
+        ours, their = f"model.interactions.{layer}", f"interactions.{layer}"
+        for index in (0, 2):
+            weights |= _layer(f"{ours}.filters.{index}", theirs, f"{their}.mlp.{index}")
+        weights |= _layer(f"{ours}.before", theirs, f"{their}.conv.lin1")
+        weights |= _layer(f"{ours}.after.0", theirs, f"{their}.conv.lin2")
+        weights |= _layer(f"{ours}.after.2", theirs, f"{their}.lin")
+    for ours, their in ((0, 1), (2, 2)):
+        weights |= _layer(f"head.network.{ours}", theirs, f"lin{their}")
+    potential.load_state_dict(weights)
+
+
 def _layer(ours: str, theirs: Weights, their: str, parts_last: bool = False) -> Weights:
     """Weight and bias of one layer under our name.
 
