@@ -22,11 +22,6 @@ class Addition:
     columns: Mapping[str, np.ndarray]
     row: Mapping[str, object]
 
-    @property
-    def num_bytes(self) -> int:
-        """Bytes of its frames."""
-        return sum(values.nbytes for values in self.columns.values())
-
 
 def new_columns(file: h5py.File, additions: Sequence[Addition]) -> Callable[[h5py.File], None] | None:
     """What makes the datasets that the additions need and the file has not; None where it has them all."""

@@ -7,7 +7,7 @@ import numpy as np
 from mlff.data.system import System
 
 _LONGEST_LOOK = 3.0  # angstrom, how far a periodic system is searched for the nearest atoms
-_BLOCK_PAIRS = 1 << 21
+_BLOCK_ATOMS = 1 << 13  # whose vectors stay in the cache
 
 
 def nearest(positions: np.ndarray, pbc: np.ndarray | None = None, cell: np.ndarray | None = None) -> np.ndarray:
@@ -35,12 +35,15 @@ def nearest(positions: np.ndarray, pbc: np.ndarray | None = None, cell: np.ndarr
         for k in free:
             result[k] = cKDTree(positions[k]).query(positions[k], k=2)[0][:, 1].min()
         return result
-    first, second = np.triu_indices(num_atoms, 1)
-    size = max(1, _BLOCK_PAIRS // len(first))
+    size = max(1, _BLOCK_ATOMS // num_atoms)
     for start in range(0, len(free), size):
-        block = positions[free[start : start + size]]
-        squared = ((block[:, first] - block[:, second]) ** 2).sum(axis=-1)
-        result[free[start : start + size]] = np.sqrt(squared.min(axis=1))
+        rows = free[start : start + size]
+        block = positions[rows]
+        squared = np.full(len(block), np.inf)
+        for apart in range(1, num_atoms):  # in the order of the atoms
+            vectors = block[:, apart:] - block[:, :-apart]
+            np.minimum(squared, np.einsum("fac,fac->fa", vectors, vectors).min(axis=1), out=squared)
+        result[rows] = np.sqrt(squared)
     return result
 
 

@@ -58,6 +58,7 @@ class HDF5Writer:
         self._problems: list[str] = []
         self._figures: dict[int, Mapping[str, float]] = {}
         self._pending: list[Addition] = []
+        self._pending_bytes = 0
         self._growing = GrowingFile(self.path, new=mode == "x", overwrite=overwrite, durable=durable)
         self._num_trajectories, counts = committed_counts(self.file)
         names = sorted(self.file["systems"], key=lambda name: int(self.file[f"systems/{name}"].attrs["index"]))
@@ -189,8 +190,9 @@ class HDF5Writer:
             "source_sha256": source_sha256.encode(),
         }
         self._pending.append(Addition(number, system, columns, row))
+        self._pending_bytes += sum(values.nbytes for values in columns.values())
         try:
-            if self._growing.durable or sum(each.num_bytes for each in self._pending) > _PENDING_BYTES:
+            if self._growing.durable or self._pending_bytes > _PENDING_BYTES:
                 self._write_pending()
         except BaseException:
             self._pending.pop()
@@ -255,6 +257,7 @@ class HDF5Writer:
         self._growing.grow(new_columns(self.file, self._pending))
         commit(self.file, self._pending)
         self._pending.clear()
+        self._pending_bytes = 0
 
 
 def _text(value: str, length: int) -> bytes:

@@ -1,6 +1,6 @@
 """The atom lines of many frames of extended xyz as arrays, all at once.
 
-Python's own conversion of text to numbers does the work (``numpy.fromstring``), so the numbers are those of ``float``.
+Numbers are those of ``float``: read by ``numpy.fromstring``, or, several times faster, by place where columns are fixed.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import numpy as np
 from ase.data import atomic_numbers as _NUMBERS
 
 from mlff.data.importers.extxyz_comment import Layout, shortened
+from mlff.data.importers.fixed_columns import fixed_numbers
 
 
 def atomic_number(symbol: str) -> int:
@@ -81,15 +82,13 @@ def bytes_as_table(
             while len(at):
                 text[at] = 32
                 at = at[~blank[at + 1]] + 1
-    num_columns = sum(count for kind, _, count in layout.columns.values() if kind in "RI")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # what cannot be read shows in the number of values
-        try:
-            values = np.fromstring(text.tobytes(), dtype=np.float64, sep=" ")
-        except ValueError:
+    held = [at for kind, first, count in layout.columns.values() if kind in "RI" for at in range(first, first + count)]
+    num_columns = len(held)
+    values = fixed_numbers(text, starts[:, held], begins, ends)
+    if values is None:
+        values = _numbers(text, num_rows * num_columns)
+        if values is None:
             return None
-    if values.size != num_rows * num_columns:
-        return None
     values = values.reshape(num_rows, num_columns)
     columns, at_column = {}, 0
     for name, (kind, _, count) in layout.columns.items():
@@ -100,6 +99,17 @@ def bytes_as_table(
         return _from_column(columns) if numbers is None else numbers, columns
     except ValueError:
         return None
+
+
+def _numbers(text: np.ndarray, count: int) -> np.ndarray | None:
+    """The ``count`` numbers of a text, None where it holds anything else."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # what cannot be read shows in the number of values
+        try:
+            values = np.fromstring(text.tobytes(), dtype=np.float64, sep=" ")
+        except ValueError:
+            return None
+    return values if values.size == count else None
 
 
 def _from_column(columns: dict[str, np.ndarray]) -> np.ndarray:
