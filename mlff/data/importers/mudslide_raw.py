@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C is 10 times faster
+_SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C is 10 times faster
 _PACKED: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 
 
@@ -62,7 +62,7 @@ def is_main(path: Path) -> bool:
 def read_trace(path: Path) -> Trace:
     """Every whole snapshot of a trace, and a sentence for what is not there."""
     try:
-        main = yaml.load(path.read_bytes(), Loader=_Loader)
+        main = yaml.load(path.read_bytes(), Loader=_SafeLoader)
         logs = [Path(str(name)).name for name in main["logfiles"]]
     except (yaml.YAMLError, TypeError, KeyError) as error:
         raise ValueError(f"{path.name} is not a whole main file of mudslide: {_reason(error)}") from error
@@ -118,7 +118,7 @@ def _items(path: Path, problems: list[str]) -> Iterator[bytes]:
 def _snapshot(text: bytes) -> Snapshot | str:
     """One snapshot, or why it is not whole."""
     try:
-        held = yaml.load(text, Loader=_Loader)[0]
+        held = yaml.load(text, Loader=_SafeLoader)[0]
         electronics = held["electronics"]
         size = len(held["position"])
         energy = np.diagonal(np.atleast_2d(_array(electronics["hamiltonian"]))).copy()
@@ -158,7 +158,7 @@ def _read_events(path: Path, trace: Trace) -> None:
     bad = 0
     for text in _items(path, told):
         try:
-            (event,) = yaml.load(text, Loader=_Loader)
+            (event,) = yaml.load(text, Loader=_SafeLoader)
             time, kind = float(event["time"]), str(event.get("event", "hop"))
             if kind == "hop":
                 trace.hops.append((time, int(event["from"]), int(event["to"])))
