@@ -60,6 +60,10 @@ OPPONENTS = {
     "schnetpack-painn": Opponent(".venv-peers", "schnetpack_painn.py", (SAME_WEIGHTS,), ("eager",), ("eager",)),
     "torchmdnet-tensornet": Opponent(".venv-peers", "torchmdnet_tensornet.py", (SAME_WEIGHTS,), ("eager",), ("eager",)),
     "torchmdnet-et": Opponent(".venv-peers", "torchmdnet_et.py", ("painn",), ("eager",), ("eager",)),
+    "nequip-l1": Opponent(
+        ".venv-nequip", "nequip_l1.py", ("painn", "tensornet"), ("eager", "compiled"), ("eager", "compiled")
+    ),
+    "mace-l1": Opponent(".venv-mace", "mace_l1.py", ("painn", "tensornet"), ("eager",), ("eager",)),
 }
 
 
@@ -151,7 +155,7 @@ def print_records(records: Sequence[dict[str, Any]], console: Console) -> None:
 @click.command(help="Time mlff beside PEERs (all of them by default).")
 @click.argument("peers", nargs=-1, type=click.Choice(list(OPPONENTS)))
 @click.option("--workload", "workloads", type=Listed(), default="azobenzene,water-192", show_default=True)
-@click.option("--mode", "modes", type=Listed(tuple(MODES)), default="eager", show_default=True, help="Of mlff.")
+@click.option("--mode", "modes", type=Listed(tuple(MODES)), default="eager,compiled", show_default=True, help="Of mlff.")
 @click.option("--training/--no-training", default=True, show_default=True)
 @click.option("--rounds", type=click.IntRange(1), default=ROUNDS, show_default=True)
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True)

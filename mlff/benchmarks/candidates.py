@@ -18,7 +18,7 @@ from mlff.potential.potential import Potential
 from .systems import benchmark_system
 from .tasks import MolecularDynamics, Task, Training
 
-MODES: dict[str, bool] = {"eager": False, "compiled": True}
+MODES: dict[str, bool | Literal["auto"]] = {"eager": False, "compiled": True, "auto": "auto"}
 """Name of a mode -> ``compile`` of MLFFCalculator."""
 SPECIES = (1, 6, 7, 8)
 """Elements of a model with fresh weights."""
@@ -91,7 +91,7 @@ def _training_step(potential: Potential, candidate: Candidate) -> Callable[[], N
     batches = epoch_batches(np.arange(len(data)), BATCH_SIZE, seed=0, epoch=0)[:NUM_BATCHES]
     for batch in batches:
         loader.load(batch)
-    compiled = CompiledGradient(potential, loss) if MODES[candidate.mode] else None
+    compiled = CompiledGradient(potential, loss) if candidate.mode == "compiled" else None
     parameters = list(potential.parameters())
     optimizer = torch.optim.AdamW(parameters, lr=1e-6)
     done = 0

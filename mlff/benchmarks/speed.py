@@ -31,7 +31,7 @@ def speed_candidates(
         models: names or checkpoints (``build_potential``).
         workloads: see ``benchmark_system``.
         modes: keys of ``MODES``.
-        training: measure training, too.
+        training: measure training, too; it has no mode "auto".
         options: device, threads and dtype of all.
 
     Raises:
@@ -47,7 +47,7 @@ def speed_candidates(
             candidates += [Candidate(model, workload, mode, **options) for mode in modes]
         if training:
             _check_elements(model, species, TRAINING)
-            candidates += [Candidate(model, TRAINING, mode, kind="training", **options) for mode in modes]
+            candidates += [Candidate(model, TRAINING, mode, kind="training", **options) for mode in modes if mode != "auto"]
     return candidates
 
 

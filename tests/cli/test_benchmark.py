@@ -11,7 +11,7 @@ SMALL = "painn:num_features=8,num_layers=1"
 
 
 def test_speed_is_measured_and_written(mlff, working_folder):
-    result = mlff("benchmark", "speed", "--model", SMALL, "--workload", "ethanol.xyz", "--training",
+    result = mlff("benchmark", "speed", "--model", SMALL, "--workload", "ethanol.xyz", "--mode", "eager", "--training",
                   "--rounds", "2", "--steps", "1", "--json", "speed.json")  # fmt: skip
     assert result.exit_code == 0, result.output
     document = json.loads((working_folder / "speed.json").read_text())
@@ -24,7 +24,8 @@ def test_speed_is_measured_and_written(mlff, working_folder):
 
 
 def test_growth_of_a_checkpoint_is_drawn(mlff, working_folder):
-    result = mlff("benchmark", "growth", "--model", "model", "--sizes", "192,648", "--rounds", "1", "-o", "growth.png")
+    result = mlff("benchmark", "growth", "--model", "model", "--mode", "eager", "--sizes", "192,648",
+                  "--rounds", "1", "-o", "growth.png")  # fmt: skip
     assert result.exit_code == 0, result.output
     assert (working_folder / "growth.png").stat().st_size > 10_000 and "time grows as N^" in result.stdout
 
@@ -37,7 +38,7 @@ def test_growth_of_a_checkpoint_is_drawn(mlff, working_folder):
         (["speed", "--model", "painn:64"], "NAME:OPTION=VALUE"),
         (["speed", "--workload", "water-100"], "no whole water molecules"),
         (["speed", "--model", "azobenzene-egnn", "--workload", "water-24"], "has O, which azobenzene-egnn was not trained on"),
-        (["speed", "--mode", "fast"], "there is no 'fast'; choose of eager, compiled"),
+        (["speed", "--mode", "fast"], "there is no 'fast'; choose of eager, compiled, auto"),
         (["speed", "--device", "tpu"], "`device` is 'tpu'"),
         (["growth", "--sizes", "many"], "give numbers of atoms"),
         (["growth", "-o", "growth.txt"], "ends in .png, .pdf or .svg"),

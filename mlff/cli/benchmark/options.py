@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 MODELS = ("painn", "tensornet", "egnn")
-MODES = ("eager", "compiled")
+MODES = ("eager", "compiled", "auto")
 
 
 class Listed(click.ParamType):
@@ -37,10 +37,13 @@ def candidate_options(function: Callable) -> Callable:
         "An architecture with fresh weights (painn, or painn:num_features=64,num_layers=2), a name that `mlff models` lists, "
         "a checkpoint or a run folder. May be repeated."
     )
-    of_mode = f"Of {', '.join(MODES)}; commas between."
+    of_mode = (
+        f"Of {', '.join(MODES)}; commas between. compiled is compile=True of MLFFCalculator (a minute for an architecture's "
+        f"first time), auto its default."
+    )
     for option in reversed([
         click.option("--model", "models", metavar="MODEL", multiple=True, default=MODELS, show_default=True, help=of_model),
-        click.option("--mode", "modes", type=Listed(MODES), default="eager", show_default=True, help=of_mode),
+        click.option("--mode", "modes", type=Listed(MODES), default="eager,compiled", show_default=True, help=of_mode),
         click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N."),
         click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Threads of each process."),
         click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True),
