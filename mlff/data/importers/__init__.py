@@ -11,18 +11,18 @@ from pathlib import Path
 from mlff.data.dataset import HDF5Dataset
 from mlff.data.importers.append import Earlier
 from mlff.data.importers.assemble import Assembler
-from mlff.data.importers.h5md import H5MD
-from mlff.data.importers.mudslide import MUDSLIDE
-from mlff.data.importers.newtonx import NEWTON_X
-from mlff.data.importers.pyrai2md_json import PYRAI2MD_JSON
-from mlff.data.importers.pyrai2md_log import PYRAI2MD_LOG
+from mlff.data.importers.h5md.file import H5MD
+from mlff.data.importers.mudslide.trace import MUDSLIDE
+from mlff.data.importers.newtonx.run import NEWTON_X
+from mlff.data.importers.pyrai2md.log import PYRAI2MD_LOG
+from mlff.data.importers.pyrai2md.training_data import PYRAI2MD_JSON
 from mlff.data.importers.reading import read_all, short
 from mlff.data.importers.report import ImportReport, Row
-from mlff.data.importers.sharc import SHARC
-from mlff.data.importers.shnitsel import SHNITSEL
-from mlff.data.importers.spainn_db import SPAINN_DB
+from mlff.data.importers.sharc.run import SHARC
+from mlff.data.importers.shnitsel.file import SHNITSEL
+from mlff.data.importers.spainn_db.database import SPAINN_DB
 from mlff.data.importers.trajectory import ImportedTrajectory, Importer, ImportOptions, SystemFacts
-from mlff.data.importers.xyz_sets import ASE, EXTXYZ, FOLDER, XXMD
+from mlff.data.importers.xyz.sets import ASE, EXTXYZ, FOLDER, XXMD
 from mlff.data.writer import HDF5Writer
 
 __all__ = [

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from mlff.data import HDF5Dataset
 from mlff.data.importers import import_sources, recognise
-from mlff.data.importers.ase_files import AseReader
-from mlff.data.importers.ase_images import _image_places, unit_factor
+from mlff.data.importers.ase_files.files import AseReader
+from mlff.data.importers.ase_files.images import _image_places, unit_factor
 from mlff.units import ASE_VELOCITY
 
 NUM_IMAGES = 50  # more than one table of ASE's file format

@@ -14,8 +14,8 @@ from ase.constraints import FixAtoms
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mlff.data.importers.extxyz import ExtxyzReader
-from mlff.data.importers.extxyz_comment import parse_comment
+from mlff.data.importers.xyz.comment import parse_comment
+from mlff.data.importers.xyz.reader import ExtxyzReader
 
 RELAXED = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlff.data.importers.fixed_columns import fixed_numbers
+from mlff.data.importers.xyz.fixed_columns import fixed_numbers
 
 
 def read(lines):

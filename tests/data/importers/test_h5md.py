@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from mlff.data import HDF5Dataset
 from mlff.data.h5md_units import h5md_text, into
 from mlff.data.importers import import_sources
-from mlff.data.importers.h5md import H5MD
+from mlff.data.importers.h5md.file import H5MD
 from mlff.data.importers.trajectory import ImportOptions
 from mlff.properties import PROPERTIES
 from mlff.units import BOHR, HARTREE, KCAL_PER_MOL, KJ_PER_MOL

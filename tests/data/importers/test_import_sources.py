@@ -7,7 +7,7 @@ import pytest
 
 from mlff.data import HDF5Dataset
 from mlff.data.importers import FORMATS, import_sources, recognise
-from mlff.data.importers.members import part_of
+from mlff.data.importers.xyz.members import part_of
 
 
 def frame(energy, *, x=0.0, symbols="HH", trajectory=None, time=None, forces=True, extra=""):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mlff.data import HDF5Dataset
 from mlff.data.importers import import_sources, recognise
-from mlff.data.importers.mudslide import MUDSLIDE
+from mlff.data.importers.mudslide.trace import MUDSLIDE
 from mlff.data.importers.trajectory import ImportOptions
 from mlff.units import ATOMIC_TIME, ATOMIC_VELOCITY, BOHR, ELECTRON_MASS, HARTREE
 

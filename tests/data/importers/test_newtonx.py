@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from mlff.data import HDF5Dataset
 from mlff.data.importers import ImportOptions, import_sources, recognise
-from mlff.data.importers.newtonx import NEWTON_X, read_newtonx
-from mlff.data.importers.newtonx_log import lower_triangle
-from mlff.data.importers.newtonx_raw import read_dyn
+from mlff.data.importers.newtonx.log import lower_triangle
+from mlff.data.importers.newtonx.raw import read_dyn
+from mlff.data.importers.newtonx.run import NEWTON_X, read_newtonx
 from mlff.units import ATOMIC_TIME, BOHR, ELECTRON_MASS, HARTREE, KINETIC
 
 MASSES = np.array([12.0, 1.00782504])

@@ -8,8 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mlff.data import HDF5Dataset
-from mlff.data.importers import import_sources, pyrai2md_json_raw
-from mlff.data.importers.pyrai2md_json import PYRAI2MD_JSON, read_pyrai2md_json
+from mlff.data.importers import import_sources
+from mlff.data.importers.pyrai2md import training_data_raw
+from mlff.data.importers.pyrai2md.training_data import PYRAI2MD_JSON, read_pyrai2md_json
 from mlff.data.importers.trajectory import ImportOptions
 from mlff.units import BOHR, HARTREE, INVERSE_CM
 
@@ -127,7 +128,7 @@ def test_lists_that_are_empty_or_none_of_ours_are_passed(tmp_path):
 def test_the_text_may_be_cut_anywhere_while_it_is_read(tmp_path, monkeypatch, chunk):
     path = written(tmp_path / "a.json", made(num_frames=3))
     (whole,), _ = read(path)
-    monkeypatch.setattr(pyrai2md_json_raw, "_CHUNK", chunk)
+    monkeypatch.setattr(training_data_raw, "_CHUNK", chunk)
     (pieces,), problems = read(path)
     assert not problems
     for name, values in whole.columns.items():

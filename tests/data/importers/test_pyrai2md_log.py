@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mlff.data.importers import ImportOptions
-from mlff.data.importers.pyrai2md_log import PYRAI2MD_LOG, read_pyrai2md_log
+from mlff.data.importers.pyrai2md.log import PYRAI2MD_LOG, read_pyrai2md_log
 from mlff.units import ATOMIC_TIME, ATOMIC_VELOCITY, BOHR, HARTREE, INVERSE_CM, KINETIC
 
 DT = 20.67  # atomic units

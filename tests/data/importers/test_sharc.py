@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from mlff.data import HDF5Dataset
 from mlff.data.importers import import_sources, recognise
-from mlff.data.importers.sharc import SHARC
+from mlff.data.importers.sharc.run import SHARC
 from mlff.data.importers.trajectory import ImportOptions
 from mlff.units import ATOMIC_TIME, ATOMIC_VELOCITY, BOHR, ELECTRON_MASS, HARTREE, INVERSE_CM
 

@@ -10,9 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mlff.data import HDF5Dataset
-from mlff.data.importers import import_sources, shnitsel
-from mlff.data.importers.own_process import in_own_process
-from mlff.data.importers.shnitsel import SHNITSEL, read_file, read_shnitsel
+from mlff.data.importers import import_sources
+from mlff.data.importers.shnitsel import file as shnitsel
+from mlff.data.importers.shnitsel.file import SHNITSEL, read_file, read_shnitsel
+from mlff.data.importers.shnitsel.own_process import in_own_process
 from mlff.data.importers.trajectory import ImportOptions
 from mlff.units import ATOMIC_TIME, ATOMIC_VELOCITY, BOHR, HARTREE, INVERSE_CM
 

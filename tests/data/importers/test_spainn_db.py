@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from mlff.data import HDF5Dataset
 from mlff.data.importers import import_sources
-from mlff.data.importers.spainn_db import SPAINN_DB, read_spainn_db
+from mlff.data.importers.spainn_db.database import SPAINN_DB, read_spainn_db
 from mlff.data.importers.trajectory import ImportOptions
 from mlff.units import BOHR, HARTREE
 
@@ -249,7 +249,7 @@ def test_other_databases_are_not_taken_for_one(tmp_path):
 
 
 def test_blocks_keep_the_order_and_a_stride_goes_on_from_block_to_block(tmp_path, monkeypatch):
-    monkeypatch.setattr("mlff.data.importers.spainn_db._BLOCK", 4)
+    monkeypatch.setattr("mlff.data.importers.spainn_db.database._BLOCK", 4)
     path = written(tmp_path / "a.db")
     close(read(path)[0]["energy"][:, 0], [molecule(row, "CNHHHH")[1][0] * HARTREE for row in range(12)])
     import_sources([path], tmp_path / "a.h5", every=5)

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from mlff.data import HDF5Dataset
 from mlff.data.importers import import_sources, recognise
-from mlff.data.importers.extxyz import ExtxyzReader
-from mlff.data.importers.extxyz_comment import CommentReader, parse_comment
-from mlff.data.importers.members import xyz_members
-from mlff.data.importers.spill import Spill
+from mlff.data.importers.xyz.comment import CommentReader, parse_comment
+from mlff.data.importers.xyz.members import xyz_members
+from mlff.data.importers.xyz.reader import ExtxyzReader
+from mlff.data.importers.xyz.spill import Spill
 
 RNG = np.random.default_rng(3)
 GEOMETRIES = RNG.normal(scale=3, size=(40, 4, 3)).round(6)

@@ -1,0 +1,1 @@
+"""Trajectories and databases of ASE, image by image."""

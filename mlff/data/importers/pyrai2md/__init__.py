@@ -1,0 +1,1 @@
+"""Logs and training data of PyRAI2MD."""

@@ -1,0 +1,1 @@
+"""ASE databases of SPaiNN and SchNarc."""
