@@ -37,7 +37,7 @@ def command(
     """Measure MODEL's errors on DATA: MAE and RMSE of energies and forces.
 
     MODEL is a run folder, a checkpoint, or a name that `mlff models` lists; DATA a native HDF5 file, or the word
-    `azobenzene` for the set inside the package; several files are used as one.
+    `azobenzene` or `chno` for a set inside the package; several files are used as one.
 
     \b
     mlff evaluate azobenzene-painn azobenzene --plot parity.png

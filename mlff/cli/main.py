@@ -18,6 +18,7 @@ from mlff.cli.group import LazyGroup
 
 COMMANDS = {
     "data": ("mlff.cli.data", "Import trajectories, look into a data file, split it."),
+    "label": ("mlff.cli.label", "Compute energies and forces of structures with any ASE calculator."),
     "train": ("mlff.cli.train", "Train a potential, or resume a run."),
     "evaluate": ("mlff.cli.evaluate", "Measure a model's errors on a data file."),
     "optimize": ("mlff.cli.optimize", "Relax a structure to its nearest minimum."),

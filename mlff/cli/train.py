@@ -13,11 +13,11 @@ import click
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option(
     "--data", multiple=True, metavar="FILE.h5",
-    help="Data file, or `azobenzene` for the set inside the package; several (--data A.h5 --data B.h5) are used as one.",
+    help="Data file, or `azobenzene` or `chno` inside the package; several (--data A.h5 --data B.h5) are used as one.",
 )  # fmt: skip
 @click.option("--split", metavar="NAME", help="Split of the data to train, validate and test on.")
 @click.option("--states", metavar="0,1,...", help="Electronic states to learn; all by default.")
-@click.option("--model", metavar="NAME", help="Architecture: egnn, painn (the default), schnet or tensornet.")
+@click.option("--model", metavar="NAME", help="Architecture: egnn, et, painn (the default), schnet or tensornet.")
 @click.option("--out", metavar="RUN", help="Folder to write the run to.")
 @click.option("--epochs", metavar="N", help="Epochs at most.")
 @click.option("--batch-size", metavar="N", help="Frames a step.")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from mlff.data.dataset import HDF5Dataset
 
-__all__ = ["azobenzene"]
+__all__ = ["EMBEDDED", "azobenzene", "chno"]
 
 
 def azobenzene() -> HDF5Dataset:
@@ -17,3 +18,18 @@ def azobenzene() -> HDF5Dataset:
     in eV/angstrom. docs/formats.md has the two commands that made it from the full set.
     """
     return HDF5Dataset(Path(__file__).with_name("azobenzene.h5"))
+
+
+def chno() -> HDF5Dataset:
+    """Small molecules of C, H, N and O on the GFN2-xTB ground state, nine heavy atoms at most, azobenzene not among them.
+
+    A trajectory is a molecule, called by its SMILES: one or two relaxed conformers (those whose `max_force` is below 0.05
+    eV/angstrom), then two hot frames. Isomers share a system, their atoms sorted by element. The split "trajectory" holds
+    whole molecules out. Energies in eV are absolute, forces in eV/angstrom. `examples/make_corpus.py` made it;
+    docs/labelling.md has the figures.
+    """
+    return HDF5Dataset(Path(__file__).with_name("chno.h5"))
+
+
+EMBEDDED: dict[str, Callable[[], HDF5Dataset]] = {"azobenzene": azobenzene, "chno": chno}
+"""The words that stand for these sets where a data file is expected."""

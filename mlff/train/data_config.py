@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 from mlff.train.section import Section
 
 EMBEDDED_DATA = "azobenzene"
-"""The word that stands for the data set inside the package where a file name is expected."""
+"""The word for the data set inside the package (`mlff.datasets.EMBEDDED` has all) that is used where none is named."""
 
 
 class FilterConfig(Section):
@@ -74,8 +74,8 @@ class DataConfig(Section):
     """What to learn from."""
 
     path: str | tuple[str, ...] = EMBEDDED_DATA
-    """A native HDF5 file (`mlff data import` makes one), or the word ``azobenzene`` for the set inside the package; or a
-    list of files, which are used as one."""
+    """A native HDF5 file (`mlff data import` makes one), or the word ``azobenzene`` or ``chno`` for a set inside the
+    package; or a list of files, which are used as one."""
     split: str | None = None
     """Name of the split, which each file must have; ``time``, ``given`` or the only one where it is left out."""
     filter: FilterConfig = FilterConfig()

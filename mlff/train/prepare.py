@@ -14,10 +14,11 @@ from ase.data import atomic_numbers, chemical_symbols
 from mlff.data import HDF5Dataset
 from mlff.data.selection import spread
 from mlff.data.statistics import fit_atomic_energies, force_rms
+from mlff.datasets import EMBEDDED
 from mlff.models import model_config
 from mlff.potential.potential import Potential
 from mlff.train.config import LossConfig, TrainConfig
-from mlff.train.data_config import EMBEDDED_DATA, DataConfig
+from mlff.train.data_config import DataConfig
 from mlff.train.filtering import Filtering, filter_parts
 from mlff.train.loaders import BatchLoader
 from mlff.train.metrics import check_states
@@ -64,16 +65,14 @@ class RunData:
 
 
 def open_dataset(*paths: str) -> HDF5Dataset:
-    """The dataset in a file, or in several as one; the word ``azobenzene`` stands for the file inside the package."""
+    """The dataset in a file, or in several as one; the words ``azobenzene`` and ``chno`` stand for files of the package."""
     for path in paths:
-        if path != EMBEDDED_DATA and not Path(path).is_file():
+        if path not in EMBEDDED and not Path(path).is_file():
             raise ValueError(f"there is no data file `{path}`; make one with `mlff data import`, or give the word "
-                             f"`{EMBEDDED_DATA}` for the data set inside the package")
-    if EMBEDDED_DATA not in paths:
+                             f"`azobenzene` or `chno` for a data set inside the package")
+    if not set(paths) & EMBEDDED.keys():
         return HDF5Dataset(paths)
-    from mlff.datasets import azobenzene
-
-    return HDF5Dataset([azobenzene().path if path == EMBEDDED_DATA else path for path in paths])
+    return HDF5Dataset([EMBEDDED[path]().path if path in EMBEDDED else path for path in paths])
 
 
 def choose_split(dataset: HDF5Dataset, name: str | None) -> str:

@@ -20,7 +20,7 @@ BOOKKEEPING = ("pbc", "active_state", "active_spin_state", "active_diagonal_stat
 def command(file: Path, as_json: bool) -> None:
     """What FILE holds: systems, states, frames, quantities with units and ranges, splits.
 
-    The word azobenzene stands for the data set inside the package.
+    The words azobenzene and chno stand for the data sets inside the package.
     """
     from mlff.data.summary import summarise
 

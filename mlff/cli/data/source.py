@@ -10,11 +10,8 @@ if TYPE_CHECKING:
 
 
 def open_data(file: Path) -> HDF5Dataset:
-    """The data of ``file``, or the embedded set for the word azobenzene."""
-    if str(file) == "azobenzene" and not file.exists():
-        from mlff.datasets import azobenzene
-
-        return azobenzene()
+    """The data of ``file``, or the set inside the package for the words azobenzene and chno."""
     from mlff.data import HDF5Dataset
+    from mlff.datasets import EMBEDDED
 
-    return HDF5Dataset(file)
+    return EMBEDDED[str(file)]() if str(file) in EMBEDDED and not file.exists() else HDF5Dataset(file)
