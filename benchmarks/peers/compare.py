@@ -59,7 +59,7 @@ class Opponent:
 OPPONENTS = {
     "schnetpack-painn": Opponent(".venv-peers", "schnetpack_painn.py", (SAME_WEIGHTS,), ("eager",), ("eager",)),
     "torchmdnet-tensornet": Opponent(".venv-peers", "torchmdnet_tensornet.py", (SAME_WEIGHTS,), ("eager",), ("eager",)),
-    "torchmdnet-et": Opponent(".venv-peers", "torchmdnet_et.py", ("painn",), ("eager",), ("eager",)),
+    "torchmdnet-et": Opponent(".venv-peers", "torchmdnet_et.py", (SAME_WEIGHTS,), ("eager",), ("eager",)),
     "nequip-l1": Opponent(
         ".venv-nequip", "nequip_l1.py", ("painn", "tensornet"), ("eager", "compiled"), ("eager", "compiled")
     ),
