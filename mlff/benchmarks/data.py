@@ -21,6 +21,7 @@ from .spread import Spread
 ROUNDS = 7
 BATCH = 32
 ATOMS, STATES = 12, 3
+COPIES = 4
 BATCH_QUANTITIES = ("positions", "energy", "energy_valid", "forces", "forces_valid", "pbc", "cell", "stress", "stress_valid")
 """What a Batch holds, where the file has it."""
 
@@ -139,7 +140,7 @@ def xyz_comparison(folder: Path, file: Path | None) -> Comparison:
     dataset, frames = HDF5Dataset(imported), theirs()
     if len(dataset) != len(frames):
         raise ValueError(f"{path}: ours read {len(dataset)} frames, ASE {len(frames)}")
-    found = {_key(frame.positions): frame for frame in dataset}
+    found = {_key(frame.positions): frame for frame in dataset}  # copies of a frame have the same numbers
     for atoms in frames:
         mine = found.get(_key(atoms.positions))
         if mine is None or mine.energy is None or mine.energy[0] != atoms.get_potential_energy():
@@ -218,10 +219,14 @@ def _gzip_copy(path: Path, arrays: dict[str, np.ndarray]) -> Any:
 
 
 def _made_xyz(path: Path) -> Path:
-    """The embedded frames of azobenzene as ASE writes them."""
+    """The embedded frames of azobenzene as ASE writes them, four times: as many frames as the published set has."""
     from ase.io import write
 
     from mlff.datasets import azobenzene
 
-    write(path, [frame.to_ase() for frame in azobenzene()], format="extxyz")
+    atoms = [frame.to_ase() for frame in azobenzene()]
+    for copy in range(COPIES):
+        for each in atoms:
+            each.info["trajectory"] = f"{each.info['trajectory']}-{copy}"
+        write(path, atoms, format="extxyz", append=copy > 0)
     return path
