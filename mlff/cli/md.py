@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 @click.option("--state", default=0, show_default=True, help="Electronic state.")
 @click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True)
 @click.option("--device", help="cpu, cuda or cuda:N.  [default: a GPU where there is one]")
-@click.option("--compile", is_flag=True, help="Compile the model first (a minute); pays for long runs.")
+@click.option("--compile", is_flag=True, help="Compile the model unless `mlff compile` did: a minute, then faster.")
 @click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 def command(
     model: str, structure: str, ensemble: str, temperature: float | None, time_fs: float | None, steps: int | None,
@@ -60,7 +60,7 @@ def command(
     written = [] if restart else list(simulation_files(trajectory))
     check_outputs(written, inputs=[structure], overwrite=overwrite)
     check_outputs([] if picture is None else [picture], inputs=[structure], overwrite=overwrite or restart)
-    atoms.calc = MLFFCalculator(model, state=state, dtype=dtype, device=device, compile=compile)  # type: ignore[arg-type]
+    atoms.calc = MLFFCalculator(model, state=state, dtype=dtype, device=device, compile=compile or "auto")  # type: ignore[arg-type]
 
     failure = None
     start = clock.perf_counter()

@@ -34,7 +34,7 @@ def scalars(model: PaiNN, numbers: Tensor, edges: Edges, tables: list[Tensor]) -
         x, along_direction, along_mu = interaction.context(q).unflatten(1, (3, -1)).unbind(1)
         if mu is None:  # the vectors are zero still, and so is what comes of them
             sums = neighbor_sum(torch.stack((x, along_direction), dim=1), edges, table, Rule.VECTOR_MESSAGE_FIRST)
-            q, mu = q + sums[:, 0], sums[:, 1:]
+            q, mu = q + sums[:, 0], sums[:, 1:].contiguous()  # of a slice, `vector_mix` would be a product an atom
         else:
             sources = torch.cat((x.unsqueeze(1), along_direction.unsqueeze(1), along_mu.unsqueeze(1) * mu), dim=1)
             sums = neighbor_sum(sources, edges, table, Rule.VECTOR_MESSAGE)

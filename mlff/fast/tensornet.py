@@ -86,7 +86,8 @@ def _interactions(model: TensorNet) -> list[Interaction]:
 
 
 def _mix(layers: nn.ModuleList, parts: Parts) -> Parts:
-    return [layer(part) for layer, part in zip(layers, parts)]
+    # A linear layer of a slice in three dimensions would become a matrix product an atom.
+    return [layer(part.flatten(0, 1)).view_as(part) for layer, part in zip(layers, parts)]
 
 
 def _squared_norm(parts: Parts) -> Tensor:

@@ -114,3 +114,23 @@ def test_a_kept_list_gives_the_edges_of_a_new_one():
     for ours, expected in ((kept.offsets, new.offsets), (kept.vectors.sum(0), new.vectors.sum(0))):
         torch.testing.assert_close(ours, expected, rtol=0, atol=1e-12)
     torch.testing.assert_close(kept.vectors.norm(dim=1).sum(), new.vectors.norm(dim=1).sum())
+
+
+@pytest.mark.parametrize("rule", list(Rule))
+def test_several_threads_give_what_one_gives(rule):
+    """Threads share the atoms; every sum is made by one of them, so even the last bit is the same."""
+    rng = np.random.default_rng(2)
+    positions, numbers = rng.uniform(0, 14.0, (300, 3)), np.full(300, 6)
+    edges, _ = EdgeList(VerletList(CUTOFF, 0.5), torch.float64, CELLS + DEGREE).near(positions, numbers, None, None)
+    table = block_table(rng.normal(size=(CELLS + DEGREE, 3, 24)), torch.float64)
+    source, gradient = (torch.from_numpy(rng.normal(size=(300, n, 24))) for n in (SOURCES[rule], ops.NUM_OUT[rule]))
+    rest = (source, edges.vectors, edges.basis, edges.offsets, edges.neighbors, table, int(rule))
+    results = []
+    threads = torch.get_num_threads()
+    try:
+        for count in (1, 3):
+            torch.set_num_threads(count)
+            results.append((torch.ops.mlff.neighbor_sum(*rest), *torch.ops.mlff.neighbor_sum_backward(gradient, *rest)))
+    finally:
+        torch.set_num_threads(threads)
+    assert all(torch.equal(one, several) for one, several in zip(*results))
