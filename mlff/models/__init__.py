@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from .egnn import EGNN, EGNNConfig
+from .et import ET, ETConfig
 from .model import MAX_ATOMIC_NUMBER, Features, Model, ModelConfig
 from .painn import PaiNN, PaiNNConfig
 from .schnet import SchNet, SchNetConfig
@@ -15,6 +16,7 @@ from .tensornet import TensorNet, TensorNetConfig
 
 MODELS: dict[str, tuple[type[ModelConfig], type[Model]]] = {
     "egnn": (EGNNConfig, EGNN),
+    "et": (ETConfig, ET),
     "painn": (PaiNNConfig, PaiNN),
     "schnet": (SchNetConfig, SchNet),
     "tensornet": (TensorNetConfig, TensorNet),
@@ -60,7 +62,9 @@ __all__ = [
     "MAX_ATOMIC_NUMBER",
     "MODELS",
     "EGNN",
+    "ET",
     "EGNNConfig",
+    "ETConfig",
     "Features",
     "Model",
     "ModelConfig",

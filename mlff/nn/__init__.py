@@ -2,7 +2,9 @@
 
 from .envelope import CosineEnvelope, EnvelopeName, PolynomialEnvelope, build_envelope
 from .features import Features
+from .gated import GatedReadout
 from .linear import glorot_linear
+from .neighbor_embedding import NeighborEmbedding
 from .radial import BesselBasis, ExpNormalBasis, GaussianBasis, RadialName, build_radial
 from .scatter import scatter_sum
 
@@ -12,7 +14,9 @@ __all__ = [
     "EnvelopeName",
     "ExpNormalBasis",
     "Features",
+    "GatedReadout",
     "GaussianBasis",
+    "NeighborEmbedding",
     "PolynomialEnvelope",
     "RadialName",
     "build_envelope",

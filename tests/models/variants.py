@@ -20,6 +20,8 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {name: (name, {}) for name in 
     "egnn-paper": ("egnn", dict(num_radial=0, attention=False, normalize=False)),
     "egnn-mean-tanh": ("egnn", dict(aggregation="mean", tanh=True, residual=False)),
     "egnn-fixed-coordinates": ("egnn", dict(update_coordinates=False)),
+    "et-reference": ("et", dict(envelope="cosine", norm_epsilon=1e-24)),
+    "et-one-layer": ("et", dict(num_layers=1, num_heads=2, num_radial=8, radial="bessel")),
     "painn-reference": ("painn", dict(radial="gaussian", envelope="cosine")),
     "schnet-reference": ("schnet", dict(envelope="cosine")),
     "tensornet-reference": ("tensornet", dict(envelope="cosine")),

@@ -61,6 +61,35 @@ def load_torchmdnet(potential: Potential, peer: nn.Module) -> None:
     potential.load_state_dict(weights)
 
 
+def load_torchmdnet_et(potential: Potential, peer: nn.Module) -> None:
+    """Copy the weights of a ``torchmdnet.models.model.TorchMD_Net`` with the equivariant transformer and EquivariantScalar.
+
+    Their first layer mixes and sends vectors that are zero; ours has no weights for that.
+    """
+    theirs, heads = peer.state_dict(), potential.model.config.num_heads
+    weights = _neighbor_embedding(potential, theirs, "representation_model")
+    for layer in range(potential.model.config.num_layers):
+        ours, their = f"model.layers.{layer}", f"representation_model.attention_layers.{layer}"
+        names = {"norm": "layernorm", "query": "q_proj", "key": "k_proj", "key_filter": "dk_proj", "output": "o_proj"}
+        if layer:
+            names["vector_mix"] = "vec_proj"
+        for name, their_name in names.items():
+            weights |= _layer(f"{ours}.{name}", theirs, f"{their}.{their_name}")
+        for name, their_name in (("value", "v_proj"), ("value_filter", "dv_proj")):  # theirs are cut into heads first
+            for kind in ("weight", "bias"):
+                scalar, vector, direction = (
+                    theirs[f"{their}.{their_name}.{kind}"].unflatten(0, (heads, 3, -1)).transpose(0, 1).flatten(1, 2)
+                )
+                parts = (scalar, direction, vector) if layer else (scalar, direction)
+                weights[f"{ours}.{name}.{kind}"] = torch.cat(parts)
+        if not layer:
+            for kind in ("weight", "bias"):
+                weights[f"{ours}.output.{kind}"] = weights[f"{ours}.output.{kind}"].chunk(3)[2]
+    weights |= _layer("model.norm", theirs, "representation_model.out_norm")
+    weights |= _gated_readout(theirs, ".layers")
+    potential.load_state_dict(weights)
+
+
 def load_pyg_schnet(potential: Potential, peer: nn.Module) -> None:
     """Copy the weights of a ``torch_geometric.nn.models.SchNet``."""
     theirs = peer.state_dict()
@@ -75,6 +104,31 @@ def load_pyg_schnet(potential: Potential, peer: nn.Module) -> None:
     for ours, their in ((0, 1), (2, 2)):
         weights |= _layer(f"head.network.{ours}", theirs, f"lin{their}")
     potential.load_state_dict(weights)
+
+
+def _neighbor_embedding(potential: Potential, theirs: Weights, their: str) -> dict[str, Tensor]:
+    """The first features of ET and ViSNet."""
+    weights = {
+        f"model.embedding.{name}.weight": _elements(potential, theirs[f"{their}.{their_name}.weight"])
+        for name, their_name in (("element", "embedding"), ("neighbor", "neighbor_embedding.embedding"))
+    }
+    weights |= _layer("model.embedding.filters", theirs, f"{their}.neighbor_embedding.distance_proj")
+    weights |= _layer("model.embedding.combine", theirs, f"{their}.neighbor_embedding.combine")
+    return weights
+
+
+def _gated_readout(theirs: Weights, inner: str = "") -> dict[str, Tensor]:
+    """The output network of ET and ViSNet: our readout and, from its second network on, our head."""
+    first, second = (f"output_model.output_network.{block}" for block in (0, 1))
+    weights: dict[str, Tensor] = {}
+    linear = {"measure": f"{first}.vec1_proj", "mix": f"{first}.vec2_proj", "measure_mixed": f"{second}.vec1_proj"}
+    for name, their in linear.items():
+        weights |= _layer(f"model.readout.{name}", theirs, their)
+    for index in (0, 2):
+        weights |= _layer(f"model.readout.network.{index}", theirs, f"{first}.update_net{inner}.{index}")
+        weights |= _layer(f"head.network.{index}", theirs, f"{second}.update_net{inner}.{index}")
+    # Their last layer gives a vector too, which no energy depends on.
+    return {name: value[:1] if name.startswith("head.network.2") else value for name, value in weights.items()}
 
 
 def _layer(ours: str, theirs: Weights, their: str, parts_last: bool = False) -> Weights:
@@ -92,7 +146,7 @@ def _layer(ours: str, theirs: Weights, their: str, parts_last: bool = False) -> 
 
 def _elements(potential: Potential, rows: Tensor) -> Tensor:
     """Embeddings of the elements; those that the peer has no row for stay as they are."""
-    (name,) = [name for name in potential.state_dict() if name.endswith(("model.embedding.weight", "element.weight"))]
+    name = next(name for name in potential.state_dict() if name.endswith(("model.embedding.weight", "element.weight")))
     table = potential.state_dict()[name].clone()
     table[: len(rows)] = rows[: len(table)]
     return table

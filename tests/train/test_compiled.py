@@ -53,7 +53,7 @@ def test_tracing_a_fresh_model_leaves_it_usable(name, azobenzene, monkeypatch):
     """Nothing that is made while tracing may be kept: TensorNet once cached a constant that had no values."""
     monkeypatch.setattr(torch, "compile", lambda traced, **_: traced)
     torch.manual_seed(0)
-    potential = Potential.build(model_config(name, num_features=4, num_layers=1), species=[1, 6, 7]).train()
+    potential = Potential.build(model_config(name, num_features=8, num_layers=1), species=[1, 6, 7]).train()
     graph, targets = BatchLoader(azobenzene, potential.cutoff).load(np.arange(4))
     loss, _, _ = ask(CompiledGradient(potential, CONFIG), graph, targets)
     torch.testing.assert_close(loss, eager(potential, graph, targets)[0])
