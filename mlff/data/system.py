@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import h5py
@@ -70,15 +71,13 @@ class System:
         self.num_frames = num_frames
         self.first = first  #: global index of its first frame
         self.first_trajectory = 0  #: what to add to its column `trajectory`, which counts within its file
-        self.units = {name: str(held.attrs.get("unit", "")) for name, held in group["frames"].items()}
-        self.conventions = {
-            name: str(held.attrs.get("convention", held.attrs.get("sign", "")))
-            for name, held in group["frames"].items()
-        }
         self._where: dict[str, tuple[np.dtype, tuple[int, ...], int | None]] = {}
-        for name, held in group["frames"].items():
-            offset = held.id.get_offset() if held.chunks is None else None
-            self._where[name] = (held.dtype, (num_frames, *held.shape[1:]), offset)
+        frames = group["frames"].id
+        for name in frames:  # h5py's lower level: files may have thousands of systems
+            held = h5py.h5d.open(frames, name)
+            chunked = held.get_create_plist().get_layout() == h5py.h5d.CHUNKED
+            offset = None if chunked else held.get_offset()
+            self._where[name.decode()] = (held.dtype, (num_frames, *held.shape[1:]), offset)
         self._maps: dict[str, np.ndarray] = {}
         self._file = file
         self._group = f"{group.name}/frames"
@@ -88,6 +87,19 @@ class System:
         system = copy.copy(self)
         system.name, system.first, system.first_trajectory = name, first, first_trajectory
         return system
+
+    @cached_property
+    def units(self) -> dict[str, str]:
+        """The unit of every quantity, as the file says it."""
+        return {name: str(held.attrs.get("unit", "")) for name, held in self._file.get()[self._group].items()}
+
+    @cached_property
+    def conventions(self) -> dict[str, str]:
+        """The sign or convention of every quantity, as the file says it."""
+        return {
+            name: str(held.attrs.get("convention", held.attrs.get("sign", "")))
+            for name, held in self._file.get()[self._group].items()
+        }
 
     @property
     def num_atoms(self) -> int:
