@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -72,8 +72,10 @@ class _Counting(TorchDispatchMode):
     def __init__(self, graph: Graph) -> None:
         super().__init__()
         self.operations = Operations()
-        self._rows: dict[int, Part] = {2 * graph.num_pairs: "edges", graph.num_pairs: "pairs"}
-        self._rows.pop(0, None)
+        edges, with_loops = 2 * graph.num_pairs, 2 * graph.num_pairs + graph.num_atoms
+        # A product over edges and self-loops is a radial function, written for each edge: no loop has a direction or a message.
+        self._product_rows: dict[int, Part] = {with_loops: "pairs", edges: "edges", graph.num_pairs: "pairs"}
+        self._other_rows: dict[int, Part] = {with_loops: "edges", edges: "edges", graph.num_pairs: "pairs"}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -91,21 +93,29 @@ class _Counting(TorchDispatchMode):
         moved = sum(map(_bytes, operands)) + sum(map(_bytes, new))
         count.moved_bytes += moved
         if func.overloadpacket in flop_registry:
-            part = self._part(math.prod(results[0].shape[:-1]))
+            part = _part(math.prod(results[0].shape[:-1]), self._product_rows)
             count.product_flop[part] += flop_registry[func.overloadpacket](*args, **kwargs, out_val=result)
             count.product_bytes += moved
-            left = next(t for t in reversed(operands[:-1]) if t.ndim >= 2)
-            *batch, rows, columns = results[0].shape
-            count.products[part][(math.prod(batch), rows, left.shape[-1], columns)] += 1
+            left, right = operands[-2:]
+            count.products[part][_shape(left, right, results[0])] += 1
         else:
             for tensor in written:
                 if tensor.is_floating_point():
-                    count.other_flop[self._part(tensor.shape[0] if tensor.ndim else 1)] += tensor.numel()
+                    count.other_flop[_part(tensor.shape[0] if tensor.ndim else 1, self._other_rows)] += tensor.numel()
         return result
 
-    def _part(self, rows: int) -> Part:
-        """Rows that are no multiple of the edges, nor of the pairs, are the atoms'."""
-        return next((part for number, part in self._rows.items() if rows and rows % number == 0), "atoms")
+
+def _part(rows: int, known: Mapping[int, Part]) -> Part:
+    """The part with these rows or a divisor of them; else they are the atoms'."""
+    return next((part for number, part in known.items() if number and rows and rows % number == 0), "atoms")
+
+
+def _shape(left: Tensor, right: Tensor, result: Tensor) -> Product:
+    """Of a product of two operands; a batch that shares its right operand is one product of more rows."""
+    *dimensions, rows, columns = result.shape
+    batch, inner = math.prod(dimensions), left.shape[-1]
+    shared = right.ndim == 3 and right.stride(0) == 0
+    return (1, batch * rows, inner, columns) if shared else (batch, rows, inner, columns)
 
 
 def _tensors(tree: Any) -> list[Tensor]:

@@ -51,3 +51,12 @@ def test_a_limit_leaves_out_what_a_table_replaces():
     limit = limit_of(build_potential("painn"), "azobenzene", copied=1e10).document()
     assert 0 < limit["arithmetic_milliseconds"] < limit["untabulated_arithmetic_milliseconds"]
     assert limit["milliseconds"] == max(limit["arithmetic_milliseconds"], limit["bytes_milliseconds"])
+
+
+def test_radial_functions_of_self_loops_are_the_pairs_and_shared_weights_make_one_product(graph):
+    """TensorNet multiplies 9 components of every atom by one matrix, and distances of edges and loops by another."""
+    count = count_operations(build_potential("tensornet"), graph)
+    loops = 2 * graph.num_pairs + graph.num_atoms
+    assert count.products["pairs"][1, loops, 32, 384] == 1 and count.product_flop["edges"] == 0
+    assert count.products["atoms"][1, 5 * graph.num_atoms, 128, 128] > 0
+    assert not [shape for shape in count.products["atoms"] if shape[0] > 1 and shape[2] == 128]
