@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from mlff.train.finish import RunResult
 
 
 @click.command(name="train")
@@ -17,26 +20,34 @@ import click
 )  # fmt: skip
 @click.option("--split", metavar="NAME", help="Split of the data to train, validate and test on.")
 @click.option("--states", metavar="0,1,...", help="Electronic states to learn; all by default.")
-@click.option("--model", metavar="NAME", help="Architecture: egnn, et, painn (the default), schnet or tensornet.")
+@click.option("--model", metavar="NAME", help="Architecture: egnn, et, painn (the default), schnet, tensornet or visnet.")
 @click.option("--out", metavar="RUN", help="Folder to write the run to.")
 @click.option("--epochs", metavar="N", help="Epochs at most.")
 @click.option("--batch-size", metavar="N", help="Frames a step.")
 @click.option("--max-time", metavar="MINUTES", help="Stop after this time, with the learning-rate schedule at its end.")
 @click.option("--seed", metavar="N", help="Fixes the first weights and the order of the frames.")
-@click.option("--resume", metavar="RUN", help="Go on with the run in this folder.")
-def command(config: str | None, overrides: tuple[str, ...], resume: str | None, **options: Any) -> None:
+@click.option("--resume", metavar="RUN", help="Go on with the run, or the committee, in this folder.")
+@click.option(
+    "--committee", type=click.IntRange(min=2), metavar="N",
+    help="Train N times, with seeds from --seed on, into RUN/member-0, ...; each takes --max-time.",
+)  # fmt: skip
+def command(
+    config: str | None, overrides: tuple[str, ...], resume: str | None, committee: int | None, **options: Any
+) -> None:
     """Train a potential on a data file, or resume a run.
 
     \b
     mlff train --data data.h5 --model painn --out runs/painn
     mlff train config.yaml optimizer.learning_rate=5e-4 model.num_features=64
     mlff train --data a.h5 --data b.h5 data.filter.gap=0,1,0.5 --out runs/crossing
+    mlff train --data data.h5 --out runs/four --committee 4
     mlff train --resume runs/painn --max-time 120
 
     Every key of the configuration can be set as KEY=VALUE; the options above are short for the most used ones. The keys
     with their defaults are written to RUN/config.yaml. Ctrl-C stops between two steps, and --resume goes on exactly
     from there.
     """
+    from mlff.train.committee import is_committee, resume_committee, train_committee
     from mlff.train.config import TrainConfig, read_yaml
     from mlff.train.run_folder import resume_config
     from mlff.train.trainer import train
@@ -50,6 +61,11 @@ def command(config: str | None, overrides: tuple[str, ...], resume: str | None, 
     if resume is not None:
         if config is not None:
             raise ValueError(f"--resume takes its configuration from the run; leave `{config}` out")
+        if committee is not None:
+            raise ValueError("--resume goes on with as many members as the committee has; leave --committee out")
+        if is_committee(resume):
+            told(resume_committee(resume, changes), resume)
+            return
         run_config = resume_config(resume, changes)
     else:
         if config is None and not options["data"] and not any(each.startswith("data") for each in overrides):
@@ -58,9 +74,17 @@ def command(config: str | None, overrides: tuple[str, ...], resume: str | None, 
         run_config = TrainConfig.build(read_yaml(config) if config is not None else {}, changes)
         if run_config.out is None:
             raise ValueError("no folder to write the run to was given; name one with --out RUN")
-    result = train(run_config, resume=resume is not None)
-    if result.stop_reason == "interrupted":
-        click.echo(f"Interrupted; go on with: mlff train --resume {result.folder}")
+    if committee is not None:
+        told(train_committee(run_config, committee), str(run_config.out))
+    else:
+        result = train(run_config, resume=resume is not None)
+        told([result], str(result.folder))
+
+
+def told(results: list[RunResult], folder: str) -> None:
+    """End with exit code 130 and the command that goes on, where the training was interrupted."""
+    if results and results[-1].stop_reason == "interrupted":
+        click.echo(f"Interrupted; go on with: mlff train --resume {folder}")
         raise SystemExit(130)
 
 

@@ -13,6 +13,7 @@ from .model import MAX_ATOMIC_NUMBER, Features, Model, ModelConfig
 from .painn import PaiNN, PaiNNConfig
 from .schnet import SchNet, SchNetConfig
 from .tensornet import TensorNet, TensorNetConfig
+from .visnet import ViSNet, ViSNetConfig
 
 MODELS: dict[str, tuple[type[ModelConfig], type[Model]]] = {
     "egnn": (EGNNConfig, EGNN),
@@ -20,6 +21,7 @@ MODELS: dict[str, tuple[type[ModelConfig], type[Model]]] = {
     "painn": (PaiNNConfig, PaiNN),
     "schnet": (SchNetConfig, SchNet),
     "tensornet": (TensorNetConfig, TensorNet),
+    "visnet": (ViSNetConfig, ViSNet),
 }
 
 
@@ -74,6 +76,8 @@ __all__ = [
     "SchNetConfig",
     "TensorNet",
     "TensorNetConfig",
+    "ViSNet",
+    "ViSNetConfig",
     "build_model",
     "model_config",
 ]

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, field_validator
 from torch import Tensor, nn
 
 from ..graph import Graph
@@ -16,8 +16,10 @@ from ..nn import (
     GatedReadout,
     NeighborEmbedding,
     RadialName,
+    attend,
     build_envelope,
     build_radial,
+    checked_heads,
     glorot_linear,
     scatter_sum,
 )
@@ -42,13 +44,7 @@ class ETConfig(ModelConfig):
     norm_epsilon: float = Field(default=1e-8, gt=0)
     """Added to the squared length of a vector before the root is taken; the reference has none, as 1e-24 has."""
 
-    @field_validator("num_heads")
-    @classmethod
-    def _shares_the_features(cls, num_heads: int, info: ValidationInfo) -> int:
-        num_features = info.data.get("num_features", 2 * num_heads)
-        if num_features % num_heads or num_features % 2:
-            raise ValueError(f"num_features={num_features} must be even and a multiple of num_heads")
-        return num_heads
+    _checked_heads = field_validator("num_heads")(checked_heads)
 
 
 class Attention(nn.Module):
@@ -113,15 +109,12 @@ class Attention(nn.Module):
     def _messages(self, query: Tensor, key: Tensor, value: Tensor, radial: Tensor, envelope: Tensor) -> list[Tensor]:
         """Weighted scalars ``[..., F]`` and factors of the vectors, for queries, keys and values ``[..., P, F]``."""
         fade = envelope.unsqueeze(1)
-        scores = query * key * nn.functional.silu(self.key_filter(radial))
-        weights = nn.functional.silu(scores.unflatten(-1, (self.num_heads, -1)).sum(-1, keepdim=True))
         filters = nn.functional.silu(self.value_filter(radial))
-        if self.vector_cutoff:
+        if self.vector_cutoff:  # all that is sent fades, not the scalars alone
             filters = filters * fade
-        else:
-            weights = weights * fade.unsqueeze(2)
         scalar, *factors = (value * filters).split(key.shape[-1], dim=-1)
-        return [(scalar.unflatten(-1, (self.num_heads, -1)) * weights).flatten(-2), *factors]
+        key_filter = nn.functional.silu(self.key_filter(radial))
+        return [attend(query, key, key_filter, scalar, None if self.vector_cutoff else fade, self.num_heads), *factors]
 
 
 class ET(Model):

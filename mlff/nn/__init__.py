@@ -1,5 +1,6 @@
 """What at least two models share, and the features that they hand to the heads."""
 
+from .attention import attend, checked_heads
 from .envelope import CosineEnvelope, EnvelopeName, PolynomialEnvelope, build_envelope
 from .features import Features
 from .gated import GatedReadout
@@ -19,8 +20,10 @@ __all__ = [
     "NeighborEmbedding",
     "PolynomialEnvelope",
     "RadialName",
+    "attend",
     "build_envelope",
     "build_radial",
+    "checked_heads",
     "glorot_linear",
     "scatter_sum",
 ]

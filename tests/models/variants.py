@@ -27,6 +27,9 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {name: (name, {}) for name in 
     "tensornet-reference": ("tensornet", dict(envelope="cosine")),
     "tensornet-so3": ("tensornet", dict(group="SO(3)")),
     "tensornet-no-self-loops": ("tensornet", dict(self_loops=False, radial="bessel")),
+    "visnet-reference": ("visnet", dict(envelope="cosine", norm_epsilon=1e-24)),
+    "visnet-one-layer": ("visnet", dict(num_layers=1, num_heads=2)),
+    "visnet-degree-2": ("visnet", dict(num_layers=3, lmax=2)),
 }
 """Every registered model with its defaults, and the variants that run other code."""
 

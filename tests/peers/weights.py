@@ -106,6 +106,32 @@ def load_pyg_schnet(potential: Potential, peer: nn.Module) -> None:
     potential.load_state_dict(weights)
 
 
+def load_pyg_visnet(potential: Potential, peer: nn.Module) -> None:
+    """Copy the weights of a ``torch_geometric.nn.models.ViSNet``.
+
+    Their first layer mixes, sends and compares vectors that are zero; ours has no weights for that.
+    """
+    theirs, num_layers = peer.state_dict(), potential.model.config.num_layers
+    weights = _neighbor_embedding(potential, theirs, "representation_model")
+    weights |= _layer("model.edge_embedding", theirs, "representation_model.edge_embedding.edge_proj")
+    for layer in range(num_layers):
+        ours, their = f"model.layers.{layer}", f"representation_model.vis_mp_layers.{layer}"
+        names = {"norm": "layernorm", "query": "q_proj", "key": "k_proj", "value": "v_proj", "key_filter": "dk_proj"}
+        names |= {"value_filter": "dv_proj", "send": "s_proj", "output": "o_proj"}
+        if layer:
+            names["vector_mix"] = "vec_proj"
+        if 0 < layer < num_layers - 1:
+            names |= {"angles.filter": "f_proj", "angles.centre": "w_trg_proj", "angles.neighbor": "w_src_proj"}
+        for name, their_name in names.items():
+            weights |= _layer(f"{ours}.{name}", theirs, f"{their}.{their_name}")
+    for kind in ("weight", "bias"):
+        for name, parts in (("send", 2), ("output", 3)):
+            weights[f"model.layers.0.{name}.{kind}"] = weights[f"model.layers.0.{name}.{kind}"].chunk(parts)[-1]
+    weights |= _layer("model.norm", theirs, "representation_model.out_norm")
+    weights |= _gated_readout(theirs)
+    potential.load_state_dict(weights)
+
+
 def _neighbor_embedding(potential: Potential, theirs: Weights, their: str) -> dict[str, Tensor]:
     """The first features of ET and ViSNet."""
     weights = {
