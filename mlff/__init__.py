@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from mlff.calculators.ase import MLFFCalculator as MLFFCalculator
+    from mlff.calculators.committee import CommitteeCalculator as CommitteeCalculator
     from mlff.data.dataset import HDF5Dataset as HDF5Dataset
     from mlff.data.frame import Frame as Frame
     from mlff.data.writer import HDF5Writer as HDF5Writer
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from mlff.train.metrics import evaluate as evaluate
 
 _HOMES = {
+    "CommitteeCalculator": "mlff.calculators.committee",
     "Frame": "mlff.data.frame",
     "HDF5Dataset": "mlff.data.dataset",
     "HDF5Writer": "mlff.data.writer",

@@ -36,7 +36,8 @@ def command(
 ) -> None:  # fmt: skip
     """Measure MODEL's errors on DATA: MAE and RMSE of energies and forces.
 
-    MODEL is a run folder, a checkpoint, or a name that `mlff models` lists; DATA a native HDF5 file, or the word
+    MODEL is a run folder, a checkpoint, a name that `mlff models` lists, or the folder of a committee, whose mean is
+    measured, and its spread compared with the errors (--plot draws that, too). DATA a native HDF5 file, or the word
     `azobenzene` or `chno` for a set inside the package; several files are used as one.
 
     \b
@@ -48,20 +49,23 @@ def command(
     from rich.console import Console
 
     from mlff.potential.checkpoint import load_potential, read_document
-    from mlff.potential.pretrained import resolve
+    from mlff.potential.committee import resolve_members
     from mlff.train.filtering import criteria_text
     from mlff.train.finish import error_table, path_or_paths
     from mlff.train.metrics import check_torsion, errors_by_torsion, evaluate
     from mlff.train.prepare import open_dataset
     from mlff.train.progress import counting_bar
+    from mlff.train.uncertainty import calibration, calibration_text, evaluate_committee
 
     atoms = parse_bins(bins)
     for path in (json_path, plot_path, predictions_path):
         check_parent(path)
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    potential = load_potential(model, device=device, dtype=None if dtype is None else getattr(torch, dtype))
-    extra = read_document(resolve(model))["extra"]
+    paths = resolve_members(model)
+    potentials = [load_potential(path, device=device, dtype=None if dtype is None else getattr(torch, dtype)) for path in paths]
+    potential = potentials[0]
+    extra = read_document(paths[0])["extra"]
     dataset = open_dataset(*data)
     columns = chosen_states(states, extra, potential.num_states)
     trained_on = extra.get("split")
@@ -80,8 +84,11 @@ def command(
         )  # fmt: skip
     if atoms is not None:
         check_torsion(atoms, min(dataset.systems[k].num_atoms for k in set(dataset.locate(indices)[0].tolist())))
-    with counting_bar(f"{len(indices)} frames", len(indices)) as progress:
-        metrics = evaluate(potential, dataset, indices, batch_size, states=columns, progress=progress)
+    with counting_bar(f"{len(indices)} frames", len(indices) * len(potentials)) as progress:
+        if len(potentials) > 1:
+            metrics = evaluate_committee(potentials, dataset, indices, batch_size, states=columns, progress=progress)
+        else:
+            metrics = evaluate(potential, dataset, indices, batch_size, states=columns, progress=progress)
     labels = extra.get("state_labels") or [f"state {state}" for state in columns]
     console = Console()
     title = f"{model} on {dataset.name}, {part} of split {name}" if name else f"{model} on all of {dataset.name}"
@@ -91,6 +98,12 @@ def command(
         "model": model, "data": path_or_paths(dataset), "split_name": name, "split": part, "states": columns,
         "state_labels": list(labels), "errors": metrics.table(),
     }  # fmt: skip
+    if len(potentials) > 1:
+        console.print(f"Mean of {len(potentials)} members, and what their spread says of the error:", highlight=False)
+        for line in calibration_text(metrics.predictions):
+            console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
+        report["members"] = len(potentials)
+        report["calibration"] = {name: calibration(metrics.predictions, name) for name in ("energy", "forces")}
     if atoms is not None:
         report["torsion"] = {"atoms": atoms, "bins": errors_by_torsion(metrics, dataset, atoms)}
         console.print(torsion_table(atoms, report["torsion"]["bins"]))
@@ -157,7 +170,7 @@ def torsion_table(atoms: list[int], rows: list[dict[str, Any]]) -> Any:
 
 
 def draw(predictions: dict[str, Any], path: Path, part: str, labels: list[str]) -> list[Path]:
-    """Parity plots: energies at `path`, forces beside it with ``_forces`` in the name."""
+    """Parity plots: energies at `path`, forces beside it with ``_forces`` in the name; ``_calibration`` for a committee."""
     from mlff.train.plots import has, plot_parity
 
     drawn = []
@@ -166,6 +179,10 @@ def draw(predictions: dict[str, Any], path: Path, part: str, labels: list[str]) 
             drawn.append(plot_parity({part: predictions}, target, quantity=quantity, state_labels=labels))
     if not drawn:
         raise ValueError("the data hold no reference energies or forces, so there is nothing to plot")
+    if "energy_uncertainty" in predictions:
+        from mlff.train.uncertainty import plot_calibration
+
+        drawn.append(plot_calibration(predictions, path.with_name(f"{path.stem}_calibration{path.suffix}")))
     return drawn
 
 

@@ -44,7 +44,7 @@ def command(
     MODEL is a name that `mlff models` lists, a checkpoint, or the folder of a training run. Beside the trajectory stand
     a table of the energies (.csv) and the state for --restart (.state.npz).
     """
-    from mlff.calculators.ase import MLFFCalculator
+    from mlff.calculators import make_calculator
     from mlff.dynamics.md import SimulationExploded, run_md, simulation_files
     from mlff.dynamics.structures import check_outputs, read_structure
     from mlff.dynamics.trajectory import check_suffix
@@ -60,7 +60,7 @@ def command(
     written = [] if restart else list(simulation_files(trajectory))
     check_outputs(written, inputs=[structure], overwrite=overwrite)
     check_outputs([] if picture is None else [picture], inputs=[structure], overwrite=overwrite or restart)
-    atoms.calc = MLFFCalculator(model, state=state, dtype=dtype, device=device, compile=compile or "auto")  # type: ignore[arg-type]
+    atoms.calc = make_calculator(model, state=state, dtype=dtype, device=device, compile=compile or "auto")
 
     failure = None
     start = clock.perf_counter()

@@ -32,7 +32,7 @@ def command(
     """
     from rich.console import Console
 
-    from mlff.calculators.ase import MLFFCalculator
+    from mlff.calculators import make_calculator
     from mlff.dynamics.relax import run_relaxation
     from mlff.dynamics.structures import check_outputs, read_structure, structure_format, write_structure
     from mlff.dynamics.trajectory import check_suffix
@@ -42,7 +42,7 @@ def command(
     structure_format(target)
     outputs = [target] if trajectory is None else [target, check_suffix(trajectory)]
     check_outputs(outputs, inputs=[structure], overwrite=overwrite)
-    atoms.calc = MLFFCalculator(model, state=state, dtype=dtype, device=device)  # type: ignore[arg-type]
+    atoms.calc = make_calculator(model, state=state, dtype=dtype, device=device)
 
     with Console(stderr=True).status("starting") as status:
         result = run_relaxation(

@@ -63,7 +63,8 @@ class CalculatorSpec:
         chosen = dict(settings or {})
         if rest and all(part.isidentifier() for part in (*name.split("."), *rest.split("."))):
             return cls(text, chosen, text + _shown(chosen), f"pip install {name.partition('.')[0]}")
-        from mlff.potential.pretrained import list_models, resolve
+        from mlff.potential.committee import member_folders, resolve_members
+        from mlff.potential.pretrained import list_models
 
         if not Path(text).exists() and os.sep not in text and text not in list_models():
             raise ValueError(
@@ -71,7 +72,8 @@ class CalculatorSpec:
                 f"package.module:Class for any other of ASE's interface, or a model: "
                 f"{', '.join(list_models()) or 'the path of a checkpoint'}"
             )
-        model = str(resolve(text).absolute())
+        checkpoints = resolve_members(text)
+        model = str((Path(text) if member_folders(text) else checkpoints[0]).absolute())
         return cls(model, chosen, f"mlff model {Path(text).name}{_shown(chosen)}", model=True)
 
     @property
@@ -90,9 +92,9 @@ class CalculatorSpec:
             ValueError: it is not installed, not in its module, or refuses its settings.
         """
         if self.model:
-            from mlff.calculators import MLFFCalculator
+            from mlff.calculators import make_calculator
 
-            return _made(MLFFCalculator, "MLFFCalculator", {"model": self.home, **self.settings, **more})
+            return _made(make_calculator, "MLFFCalculator", {"model": self.home, **self.settings, **more})
         return _made(self.factory(), self.home, {**self.settings, **more})
 
     def factory(self) -> Callable[..., Any]:

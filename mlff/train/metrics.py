@@ -226,5 +226,4 @@ def errors_by_torsion(
 def select_frames(metrics: Metrics, chosen: np.ndarray) -> Metrics:
     """The metrics of the frames where `chosen` (bool ``[B]``) is true."""
     atoms = np.repeat(chosen, metrics.predictions["num_atoms"])
-    per_atom = ("forces", "forces_ref")
-    return Metrics({name: array[atoms if name in per_atom else chosen] for name, array in metrics.predictions.items()})
+    return Metrics({name: array[atoms if name.startswith("forces") else chosen] for name, array in metrics.predictions.items()})
