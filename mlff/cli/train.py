@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @click.option("--split", metavar="NAME", help="Split of the data to train, validate and test on.")
 @click.option("--states", metavar="0,1,...", help="Electronic states to learn; all by default.")
-@click.option("--model", metavar="NAME", help="Architecture: egnn, et, painn (the default), schnet, tensornet or visnet.")
+@click.option("--model", metavar="NAME", help="Architecture: egnn, et, gvp, painn (the default), schnet, tensornet or visnet.")
 @click.option("--out", metavar="RUN", help="Folder to write the run to.")
 @click.option("--epochs", metavar="N", help="Epochs at most.")
 @click.option("--batch-size", metavar="N", help="Frames a step.")

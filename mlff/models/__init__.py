@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from .egnn import EGNN, EGNNConfig
 from .et import ET, ETConfig
+from .gvp import GVPGNN, GVPConfig
 from .model import MAX_ATOMIC_NUMBER, Features, Model, ModelConfig
 from .painn import PaiNN, PaiNNConfig
 from .schnet import SchNet, SchNetConfig
@@ -18,6 +19,7 @@ from .visnet import ViSNet, ViSNetConfig
 MODELS: dict[str, tuple[type[ModelConfig], type[Model]]] = {
     "egnn": (EGNNConfig, EGNN),
     "et": (ETConfig, ET),
+    "gvp": (GVPConfig, GVPGNN),
     "painn": (PaiNNConfig, PaiNN),
     "schnet": (SchNetConfig, SchNet),
     "tensornet": (TensorNetConfig, TensorNet),
@@ -65,8 +67,10 @@ __all__ = [
     "MODELS",
     "EGNN",
     "ET",
+    "GVPGNN",
     "EGNNConfig",
     "ETConfig",
+    "GVPConfig",
     "Features",
     "Model",
     "ModelConfig",

@@ -27,7 +27,7 @@ from ..nn import (
 from .model import MAX_ATOMIC_NUMBER, Features, Model, ModelConfig
 
 EdgeScalars = tuple[Tensor, Tensor]
-"""f of the edges, ``[1, P, F]`` where both directions share it, else ``[2, P, F]``; f of an atom's link to itself, ``[N, F]``."""
+"""f of the edges, ``[1, P, F]`` where both directions share it, else ``[2, P, F]``; f of every atom's self-loop ``[N, F]``."""
 
 
 class ViSNetConfig(ModelConfig):

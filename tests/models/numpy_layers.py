@@ -1,4 +1,4 @@
-"""Layers that the papers of ET and ViSNet share, written again in numpy, to check models with."""
+"""Layers and norms that several papers share, written again in numpy, to check models with."""
 
 from __future__ import annotations
 

@@ -22,6 +22,8 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {name: (name, {}) for name in 
     "egnn-fixed-coordinates": ("egnn", dict(update_coordinates=False)),
     "et-reference": ("et", dict(envelope="cosine", norm_epsilon=1e-24)),
     "et-one-layer": ("et", dict(num_layers=1, num_heads=2, num_radial=8, radial="bessel")),
+    "gvp-sharp-norm": ("gvp", dict(radial="gaussian", num_radial=16, vector_norm_epsilon=1e-3)),
+    "gvp-one-layer": ("gvp", dict(num_layers=1, num_message_layers=1, num_vectors=5)),
     "painn-reference": ("painn", dict(radial="gaussian", envelope="cosine")),
     "schnet-reference": ("schnet", dict(envelope="cosine")),
     "tensornet-reference": ("tensornet", dict(envelope="cosine")),
