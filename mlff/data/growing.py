@@ -5,6 +5,8 @@ It is either durable (HDF5's single-writer mode, at its path) or grows aside and
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -12,7 +14,8 @@ from pathlib import Path
 import filelock
 import h5py
 
-from mlff.data.rewrite import beside, make_empty, remove_leftovers, rewrite, write_copy, write_new
+from mlff.data.output_file import OutputFile, require_room
+from mlff.data.rewrite import beside, make_empty, remove_leftovers, removed_on_error, rewrite, write_copy, write_new
 from mlff.data.schema import SCHEMA_VERSION, open_checked
 
 _Change = Callable[[h5py.File], None]
@@ -30,11 +33,15 @@ class GrowingFile:
         self._held: h5py.File | None = None
         self._growing = False
         self._aside: Path | None = None  # where a file grows that is not durable
+        if path.exists() and not os.access(path, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
         self._lock = filelock.FileLock(path.with_name(f".{path.name}.lock"))
         try:
             self._lock.acquire(timeout=0)
         except filelock.Timeout as error:
             raise ValueError(f"{path} is being written by another process; wait for it to end") from error
+        except OSError as error:  # a folder that nothing can be written to
+            raise OSError(error.errno, error.strerror, str(path)) from error
         try:
             remove_leftovers(path)
             if new and path.exists() and not overwrite:
@@ -46,7 +53,8 @@ class GrowingFile:
                 self._held = open_checked(path)
             else:
                 self._aside = beside(path)
-                make_empty(self._aside)
+                with removed_on_error(self._aside, path):
+                    make_empty(self._aside)
                 self._open(self._aside)
         except BaseException:
             self.close()
@@ -76,15 +84,16 @@ class GrowingFile:
                 self._open(self.path)
             else:
                 self._aside = beside(self.path)
-                write_copy(self.path, self._aside, chunked=True, change=change)
+                with removed_on_error(self._aside, self.path):
+                    write_copy(self.path, self._aside, chunked=True, change=change)
                 self._open(self._aside)
 
     def finalize(self, change: _Change, *, changed: bool) -> None:
         """Put a contiguous file of the current version in place, with a last change, unless it is one; and close."""
         attrs = self.file.attrs
         if self._growing or changed or not attrs["finalized"] or attrs["schema_version"] != SCHEMA_VERSION:
-            self._release()
             try:
+                self._release()
                 rewrite(self.path, chunked=False, change=change, source=self._aside)
             finally:
                 self.close()
@@ -92,20 +101,31 @@ class GrowingFile:
 
     def close(self) -> None:
         """Stop: a durable file stays as it is, readable and appendable; what grew aside is dropped."""
-        self._release()
-        if self._aside is not None:
-            with suppress(FileNotFoundError):
-                self._aside.unlink()
-            self._aside = None
-        self._lock.release()
+        try:
+            self._release()
+        finally:
+            if self._aside is not None:
+                with suppress(FileNotFoundError):
+                    self._aside.unlink()
+                self._aside = None
+            self._lock.release()
+
+    def require_room(self, num_bytes: int) -> None:
+        """Raise OSError where the disk is full: before so many bytes are added, or after some could not be."""
+        if self.durable:
+            require_room(self.path, num_bytes)
+        elif isinstance(self._held, OutputFile):
+            self._held.check()
 
     def _open(self, path: Path) -> None:
-        self._held = h5py.File(path, "r+", libver="latest", locking=False)
         if self.durable:
+            self._held = h5py.File(path, "r+", libver="latest", locking=False)
             self._held.swmr_mode = True
+        else:
+            self._held = OutputFile(path, "r+", called=self.path, libver="latest", locking=False)
         self._growing = True
 
     def _release(self) -> None:
-        if self._held is not None:
-            self._held.close()
-            self._held = None
+        held, self._held = self._held, None
+        if held is not None:
+            held.close()

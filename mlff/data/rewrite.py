@@ -8,14 +8,16 @@ from __future__ import annotations
 import datetime
 import glob
 import os
+import shutil
 import tempfile
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import h5py
 import numpy as np
 
+from mlff.data.output_file import OutputFile
 from mlff.data.schema import (
     FRAME_DATASETS,
     SCHEMA_NAME,
@@ -34,14 +36,14 @@ _COPY_BYTES = 1 << 24
 def write_new(path: Path) -> None:
     """A growing file without frames; it appears at ``path`` whole."""
     target = beside(path)
-    with _unlinked_on_error(target):
+    with removed_on_error(target, path):
         make_empty(target)
         os.replace(target, path)
 
 
 def make_empty(target: Path) -> None:
     """Write a growing file without frames over ``target``."""
-    with h5py.File(target, "w", libver="latest", locking=False) as file:
+    with OutputFile(target, "w", libver="latest", locking=False) as file:
         _write_root(file)
         table = file.create_group("trajectories")
         for name, dtype in TRAJECTORY_COLUMNS.items():
@@ -59,7 +61,7 @@ def rewrite(
     A kill leaves the old file; readers that have it open go on reading the old one.
     """
     target = beside(path)
-    with _unlinked_on_error(target):
+    with removed_on_error(target, path):
         write_copy(source or path, target, chunked=chunked, change=change)
         os.replace(target, path)
 
@@ -67,7 +69,7 @@ def rewrite(
 def write_copy(path: Path, target: Path, *, chunked: bool, change: Callable[[h5py.File], None] | None = None) -> None:
     """Write what the file at ``path`` has committed, changed by ``change``, over ``target``."""
     libver = "latest" if chunked else "earliest"
-    with open_checked(path, to_upgrade=True) as old, h5py.File(target, "w", libver=libver, locking=False) as new:
+    with open_checked(path, to_upgrade=True) as old, OutputFile(target, "w", libver=libver, locking=False) as new:
         _write_root(new, created=old.attrs["created"])
         _copy(old, new, chunked=chunked)
         upgrade(new, int(old.attrs["schema_version"]))
@@ -103,7 +105,10 @@ def committed_counts(file: h5py.File) -> tuple[int, np.ndarray]:
 
 def beside(path: Path) -> Path:
     """A new hidden file in the same folder, with the permissions of an ordinary one, to be renamed onto ``path``."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
     os.close(handle)
     umask = os.umask(0)
     os.umask(umask)
@@ -112,28 +117,29 @@ def beside(path: Path) -> Path:
 
 
 def remove_leftovers(path: Path) -> None:
-    """Remove the copies that a killed writer of ``path`` left beside it; to be called by whoever holds its lock."""
+    """Remove what a killed writer of ``path`` left beside it; to be called by whoever holds its lock."""
     for each in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        if each.is_dir():
+            shutil.rmtree(each, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                each.unlink()
+
+
+@contextmanager
+def removed_on_error(aside: Path, path: Path) -> Iterator[None]:
+    """Removes ``aside`` if the block fails; errors of writing it are then of ``path``, the name that its user gave."""
+    try:
+        yield
+    except BaseException as error:
         with suppress(OSError):
-            each.unlink()
+            aside.unlink()
+        if isinstance(error, OSError) and error.errno is not None and error.filename in (None, str(aside)):
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
 
 
-class _unlinked_on_error:
-    """Removes a file that was not renamed away by the end of the block."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        if kind is not None:
-            with suppress(FileNotFoundError):
-                self.path.unlink()
-
-
-def _copy(old: h5py.File, new: h5py.File, *, chunked: bool) -> None:
+def _copy(old: h5py.File, new: OutputFile, *, chunked: bool) -> None:
     num, committed = committed_counts(old)
     new.create_group("systems")
     for name, source in old["systems"].items():
@@ -146,6 +152,7 @@ def _copy(old: h5py.File, new: h5py.File, *, chunked: bool) -> None:
         count = int(committed[int(source.attrs["index"])])
         for key, held in source["frames"].items():
             _copy_rows(held, frames, key, count, chunked=chunked)
+            new.check()
     group = new.create_group("trajectories")
     for name, dtype in TRAJECTORY_COLUMNS.items():
         values = old["trajectories"][name][:num]

@@ -54,6 +54,8 @@ class HDF5Writer:
             raise ValueError(f"`mode` is {mode!r}; 'x' (a new file) or 'a' (add to a file) was expected")
         if not self.path.parent.is_dir():
             raise FileNotFoundError(f"the folder {self.path.parent} does not exist; make it first")
+        if self.path.is_dir():
+            raise ValueError(f"{self.path} is a folder; the name of a file was expected")
         self._splits: dict[str, tuple[dict[str, np.ndarray], dict[str, object]]] = {}
         self._problems: list[str] = []
         self._figures: dict[int, Mapping[str, float]] = {}
@@ -190,12 +192,14 @@ class HDF5Writer:
             "source_sha256": source_sha256.encode(),
         }
         self._pending.append(Addition(number, system, columns, row))
-        self._pending_bytes += sum(values.nbytes for values in columns.values())
+        num_bytes = sum(values.nbytes for values in columns.values())
+        self._pending_bytes += num_bytes
         try:
             if self._growing.durable or self._pending_bytes > _PENDING_BYTES:
                 self._write_pending()
         except BaseException:
             self._pending.pop()
+            self._pending_bytes -= num_bytes
             raise
         self._num_trajectories, self._counts[system] = number + 1, first + count
         if checks:
@@ -254,6 +258,7 @@ class HDF5Writer:
         """Write the trajectories that wait; all of them or, where it fails, none that would count."""
         if not self._pending:
             return
+        self._growing.require_room(self._pending_bytes)
         self._growing.grow(new_columns(self.file, self._pending))
         commit(self.file, self._pending)
         self._pending.clear()

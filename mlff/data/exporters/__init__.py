@@ -12,9 +12,9 @@ from mlff.data.dataset import HDF5Dataset
 from mlff.data.exporters.ase_db import write_ase_db
 from mlff.data.exporters.extxyz import write_extxyz
 from mlff.data.exporters.h5md import write_h5md
-from mlff.data.exporters.selection import Piece, choose
+from mlff.data.exporters.selection import Piece, Told, choose
 from mlff.data.exporters.shnitsel import write_shnitsel
-from mlff.data.rewrite import beside
+from mlff.data.rewrite import beside, removed_on_error
 from mlff.data.schema import SPLIT_PARTS
 
 __all__ = ["FORMATS", "ExportReport", "Exporter", "export_frames"]
@@ -22,13 +22,13 @@ __all__ = ["FORMATS", "ExportReport", "Exporter", "export_frames"]
 
 @dataclass(frozen=True)
 class Exporter:
-    """One format. ``write`` fills an empty file and returns sentences on what the format could not hold.
+    """One format. ``write`` fills an empty file and says what the format could not hold.
 
     It takes the pieces, the path, the state that stands for the others where the format knows one only, and a
     function to be told how many frames are done. ValueError where the frames do not go into the format at all.
     """
 
-    write: Callable[[Sequence[Piece], Path, int, Callable[[int], None]], list[str]]
+    write: Callable[[Sequence[Piece], Path, int, Callable[[int], None]], Told]
     suffix: str
     one_state: bool = False  #: whether it puts one state before the others, which ``state`` chooses
     one_system: bool = False  #: whether each system needs a file of its own
@@ -96,6 +96,7 @@ def export_frames(
         raise ValueError(f"no frame of {dataset.path} is in the split, part and trajectories that were named")
     _check_state(state or 0, [piece for pieces in targets.values() for piece in pieces])
     _check_paths(dataset, targets, overwrite=overwrite)
+    several = len({piece.system.name for pieces in targets.values() for piece in pieces}) > 1
     total = sum(len(piece) for pieces in targets.values() for piece in pieces)
     done = 0
 
@@ -110,11 +111,13 @@ def export_frames(
         for target, pieces in targets.items():
             aside = beside(target)
             whole.append((aside, target))
-            sentences = exporter.write(pieces, aside, state or 0, advance)
-            report.lines += [each for each in sentences if each not in report.lines]
-            report.files.append((target, sum(len(piece) for piece in pieces)))
-            with aside.open("rb") as written:
-                os.fsync(written.fileno())
+            with removed_on_error(aside, target):
+                sentences, left_out = exporter.write(pieces, aside, state or 0, advance)
+                with aside.open("rb") as written:
+                    os.fsync(written.fileno())
+            owner = f"{pieces[0].system.name}: " if exporter.one_system and several else ""
+            report.lines += [owner + each for each in sentences if owner + each not in report.lines]
+            report.files.append((target, sum(len(piece) for piece in pieces) - left_out))
         for aside, target in whole:
             os.replace(aside, target)
     finally:

@@ -8,6 +8,8 @@ names in the metadata ``_property_unit_dict``, lengths in ``_distance_unit``.
 
 from __future__ import annotations
 
+import errno
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
-from mlff.data.exporters.selection import Block, Piece, left_out, own_masses
+from mlff.data.exporters.selection import Block, Piece, Told, left_out, own_masses
 from mlff.data.system import System
 from mlff.units import BOHR, HARTREE
 
@@ -26,23 +28,16 @@ _LETTERS = {1: "S", 2: "D", 3: "T", 4: "Q"}
 Pairs = list[tuple[int, int]]
 
 
-def write_ase_db(pieces: Sequence[Piece], path: Path, state: int, advance: Callable[[int], None]) -> list[str]:
+def write_ase_db(pieces: Sequence[Piece], path: Path, state: int, advance: Callable[[int], None]) -> Told:
     """Write the frames of one system as rows; trajectory, time, step and so on are their key-value pairs."""
-    import ase.db
-
     system = pieces[0].system
+    try:
+        without = _write_rows(pieces, path, advance)
+    except sqlite3.OperationalError as error:
+        raise OSError(errno.EIO, f"the database cannot be written, {error}") from error
+    finally:
+        path.with_name(f"{path.name}-journal").unlink(missing_ok=True)  # SQLite's, after an error
     several = system.num_states > 1
-    connection = ase.db.connect(str(path), type="db", append=True, use_lock_file=False)
-    connection.metadata = _metadata(system)
-    without = 0
-    for piece in pieces:
-        for block in piece.blocks(advance):
-            with connection:
-                for atoms, pairs, data in _states(block) if several else _single(block):
-                    if data is None:
-                        without += 1
-                        continue
-                    connection.write(atoms, key_value_pairs=pairs, data=data)
     sentences = left_out(
         pieces, _ALWAYS | ({"nac", "interstate_coupling", "dipole"} if several else {"stress"}), "ase-db"
     )
@@ -50,7 +45,25 @@ def write_ase_db(pieces: Sequence[Piece], path: Path, state: int, advance: Calla
         sentences.append("ase-db has no place for the charge: give it to `mlff data import` with `--charge`")
     if without:
         sentences.append(f"{without} frames without any energy were left out: the programs that read ase-db need one")
-    return sentences
+    return sentences, without
+
+
+def _write_rows(pieces: Sequence[Piece], path: Path, advance: Callable[[int], None]) -> int:
+    """Write the rows; the number of frames without an energy, which are left out."""
+    import ase.db
+
+    system, without = pieces[0].system, 0
+    connection = ase.db.connect(str(path), type="db", append=True, use_lock_file=False)
+    connection.metadata = _metadata(system)
+    for piece in pieces:
+        for block in piece.blocks(advance):
+            with connection:
+                for atoms, pairs, data in _states(block) if system.num_states > 1 else _single(block):
+                    if data is None:
+                        without += 1
+                        continue
+                    connection.write(atoms, key_value_pairs=pairs, data=data)
+    return without
 
 
 def _metadata(system: System) -> dict[str, Any]:

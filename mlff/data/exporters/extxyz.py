@@ -13,14 +13,14 @@ from pathlib import Path
 import numpy as np
 from ase.data import chemical_symbols
 
-from mlff.data.exporters.selection import Block, Piece, left_out, own_masses
+from mlff.data.exporters.selection import Block, Piece, Told, left_out, own_masses
 
 _HELD = {"positions", "velocities", "cell", "pbc", "energy", "forces", "stress", "active_state", "hop", "step", "time",
          "kinetic_energy"}  # fmt: skip
 _VOIGT = [0, 5, 4, 5, 1, 3, 4, 3, 2]  # of a 3x3 matrix, row by row
 
 
-def write_extxyz(pieces: Sequence[Piece], path: Path, state: int, advance: Callable[[int], None]) -> list[str]:
+def write_extxyz(pieces: Sequence[Piece], path: Path, state: int, advance: Callable[[int], None]) -> Told:
     """Write the frames one after another; ``state`` is the one of ``energy`` and ``forces``."""
     with path.open("w", encoding="utf-8", newline="\n") as stream:
         for piece in pieces:
@@ -29,7 +29,7 @@ def write_extxyz(pieces: Sequence[Piece], path: Path, state: int, advance: Calla
     sentences = left_out(pieces, _HELD, "extended xyz")
     if any(any(piece.system.multiplicities) for piece in pieces):
         sentences.append("extended xyz has no place for the states' multiplicities: left out")
-    return sentences
+    return sentences, 0
 
 
 def _frames(block: Block, state: int) -> list[str]:

@@ -16,8 +16,9 @@ import h5py
 import numpy as np
 from ase.data import chemical_symbols
 
-from mlff.data.exporters.selection import Block, Piece
+from mlff.data.exporters.selection import Block, Piece, Told
 from mlff.data.h5md_units import h5md_text, into
+from mlff.data.output_file import OutputFile
 from mlff.data.schema import FRAME_DATASETS
 from mlff.data.system import System
 from mlff.properties import PROPERTIES
@@ -30,9 +31,9 @@ ELEMENTS = tuple(name for name in PROPERTIES if name not in ("cell", "pbc", "tra
 _TEXT = h5py.string_dtype("ascii")
 
 
-def write_h5md(pieces: Sequence[Piece], path: Path, state: int, advance: Callable[[int], None]) -> list[str]:
+def write_h5md(pieces: Sequence[Piece], path: Path, state: int, advance: Callable[[int], None]) -> Told:
     """Write every piece as a particles group; ``state`` is the one of the element ``force``."""
-    with h5py.File(path, "w") as file:
+    with OutputFile(path, "w") as file:
         _write_root(file)
         file.create_group("particles", track_order=True)  # trajectories stay in their order
         file.create_group("observables")
@@ -45,7 +46,8 @@ def write_h5md(pieces: Sequence[Piece], path: Path, state: int, advance: Callabl
             name = _unused(file["particles"], piece.trajectory.name or f"{system.name}_frames")
             _write_trajectory(kept.create_group(f"trajectories/{name}"), piece)
             _write_frames(file, name, piece, state, advance)
-    return []
+            file.check()
+    return [], 0
 
 
 def _write_root(file: h5py.File) -> None:

@@ -14,6 +14,9 @@ from mlff.properties import PROPERTIES
 
 _BLOCK_BYTES = 1 << 21
 
+Told = tuple[list[str], int]
+"""What an exporter says: sentences on what the format has no place for, and the number of frames that it left out."""
+
 
 @dataclass(frozen=True)
 class Block:

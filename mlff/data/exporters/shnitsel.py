@@ -15,7 +15,8 @@ import h5py
 import numpy as np
 from ase.data import chemical_symbols
 
-from mlff.data.exporters.selection import Block, Piece, left_out
+from mlff.data.exporters.selection import Block, Piece, Told, left_out
+from mlff.data.output_file import OutputFile
 from mlff.data.system import System
 from mlff.units import ATOMIC_VELOCITY, BOHR, DEBYE, HARTREE
 
@@ -42,7 +43,7 @@ _PROGRAMS = {"newton-x": "newtonx", "sharc": "sharc", "pyrai2md": "pyrai2md"}
 _TEXT = h5py.string_dtype()
 
 
-def write_shnitsel(pieces: Sequence[Piece], path: Path, state: int, advance: Callable[[int], None]) -> list[str]:
+def write_shnitsel(pieces: Sequence[Piece], path: Path, state: int, advance: Callable[[int], None]) -> Told:
     """Write every trajectory as a group; frames of no known trajectory are left out and counted in a sentence."""
     sentences = left_out(pieces, _HELD | {"pbc"}, "SHNITSEL")
     loose = sum(len(piece) for piece in pieces if piece.trajectory.name is None)
@@ -56,7 +57,7 @@ def write_shnitsel(pieces: Sequence[Piece], path: Path, state: int, advance: Cal
         advance(loose)
     if any(piece.system.has("pbc") and piece.system.read("pbc", piece.rows).any() for piece in pieces):
         sentences.append("SHNITSEL has no place for pbc: left out")
-    with h5py.File(path, "w", track_order=True) as file:
+    with OutputFile(path, "w", track_order=True) as file:
         _attributes(file, {"DataTree_Level": "ShnitselDBRoot", "_MultiIndex_levels_from_attrs": 1})
         file.attrs["__shnitsel_format_version"] = "v1.2"
         number = 0
@@ -70,7 +71,8 @@ def write_shnitsel(pieces: Sequence[Piece], path: Path, state: int, advance: Cal
                 _attributes(compound, {"DataTree_Level": "CompoundGroup", "compound_info": info})
             _write_trajectory(file[system].create_group(str(number)), piece, number, advance)
             number += 1
-    return sentences
+            file.check()
+    return sentences, loose
 
 
 def _attributes(node: h5py.Group, values: dict[str, Any]) -> None:

@@ -120,7 +120,7 @@ def import_sources(
     adding = append and output.exists()
     with (
         HDF5Writer(output, "a" if adding else "x", overwrite=overwrite, durable=False) as writer,
-        tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as scratch,
+        tempfile.TemporaryDirectory(prefix=f".{output.name}.", suffix=".tmp", dir=output.parent) as scratch,
     ):
         options = replace(options, scratch=Path(scratch), workers=workers)
         earlier = Earlier(HDF5Dataset(output) if adding else None)
