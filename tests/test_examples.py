@@ -17,6 +17,9 @@ SCRIPTS = sorted((ROOT / "examples").glob("*.py"))
 def test_script_runs(script, tmp_path):
     if "azobenzene-painn" in script.read_text() and not (ROOT / "models" / "azobenzene-painn").is_dir():
         pytest.skip("the trained model of the example, models/azobenzene-painn, is not in this tree")
+    if "rdkit" in script.read_text():
+        pytest.importorskip("rdkit", reason='the script needs RDKit and tblite: pip install "mlff[corpus]"')
+        pytest.importorskip("tblite")
     environment = {**os.environ, "MPLBACKEND": "Agg"}
     result = subprocess.run(
         [sys.executable, str(script)], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600

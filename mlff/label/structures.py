@@ -30,9 +30,11 @@ class Structure:
 
     @property
     def called(self) -> str:
-        """``water.xyz, structure 3 (H2O)``."""
-        formula = Atoms(self.frame.atomic_numbers).get_chemical_formula()
-        return f"{Path(self.source).name + ', ' if self.source else ''}structure {self.place} ({formula})"
+        """``water.xyz, structure 3 (H2O)``, with the trajectory after the formula where it has a name."""
+        known = [Atoms(self.frame.atomic_numbers).get_chemical_formula()]
+        if self.frame.trajectory is not None:
+            known.append(self.frame.trajectory)
+        return f"{Path(self.source).name + ', ' if self.source else ''}structure {self.place} ({', '.join(known)})"
 
 
 def read_structures(
