@@ -30,11 +30,12 @@ def cache_folder() -> Path:
     """The folder that the environment variable ``MLFF_CACHE`` names, or ``mlff`` in the platform's cache folder."""
     if os.environ.get(VARIABLE):
         return Path(os.environ[VARIABLE])
+    home = Path(os.path.expanduser("~"))
     if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "mlff" / "Cache"
+        return Path(os.environ.get("LOCALAPPDATA", home / "AppData" / "Local")) / "mlff" / "Cache"
     if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "mlff"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mlff"
+        return home / "Library" / "Caches" / "mlff"
+    return Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache") / "mlff"
 
 
 def digest(sources: Iterable[Path], **facts: Any) -> str:

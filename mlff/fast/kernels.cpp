@@ -12,6 +12,7 @@
 
 #include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/clone.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/zeros.h>
@@ -455,6 +456,32 @@ std::tuple<Tensor, Tensor> edge_forces(const Tensor& grad_vectors, const Tensor&
                                              : forces_of<double>(gradient, vectors, offsets, neighbors);
 }
 
+// start[index[k]] += values[k], over rows; threads share the columns.
+template <class T>
+void add_rows_of(T* to, const int64_t* index, const T* values, int64_t num_values, int64_t width) {
+  at::parallel_for(0, width, kGrain, [&](int64_t begin, int64_t end) {
+    for (int64_t k = 0; k < num_values; ++k) {
+      T* row = to + index[k] * width;
+      const T* value = values + k * width;
+      for (int64_t column = begin; column < end; ++column) row[column] += value[column];
+    }
+  });
+}
+
+Tensor add_rows(const Tensor& start, const Tensor& index, const Tensor& values) {
+  Tensor out = start.clone(at::MemoryFormat::Contiguous);
+  const Tensor added = values.contiguous(), rows = index.contiguous();
+  const int64_t num_values = rows.size(0), width = num_values ? added.numel() / num_values : 0;
+  const int64_t* indices = rows.const_data_ptr<int64_t>();
+  if (out.scalar_type() == at::kFloat) {
+    add_rows_of(out.mutable_data_ptr<float>(), indices, added.const_data_ptr<float>(), num_values, width);
+  } else {
+    TORCH_CHECK(out.scalar_type() == at::kDouble, "mlff: rows must be float32 or float64, not ", out.scalar_type());
+    add_rows_of(out.mutable_data_ptr<double>(), indices, added.const_data_ptr<double>(), num_values, width);
+  }
+  return out;
+}
+
 }  // namespace
 
 TORCH_LIBRARY(mlff, library) {
@@ -467,6 +494,7 @@ TORCH_LIBRARY(mlff, library) {
   library.def(
       "near_edges(Tensor positions, Tensor offsets, Tensor neighbors, Tensor translations, float cutoff, float start, "
       "int num_cells, bool single_precision) -> (Tensor, Tensor, Tensor, Tensor, Tensor)");
+  library.def("add_rows(Tensor start, Tensor index, Tensor values) -> Tensor");
   library.def("edge_forces(Tensor grad_vectors, Tensor vectors, Tensor offsets, Tensor neighbors) -> (Tensor, Tensor)");
 }
 
@@ -474,5 +502,6 @@ TORCH_LIBRARY_IMPL(mlff, CPU, library) {
   library.impl("neighbor_sum", &neighbor_sum);
   library.impl("neighbor_sum_backward", &neighbor_sum_backward);
   library.impl("near_edges", &near_edges);
+  library.impl("add_rows", &add_rows);
   library.impl("edge_forces", &edge_forces);
 }

@@ -32,6 +32,7 @@ def load(library: Path) -> None:
     torch.library.register_fake("mlff::neighbor_sum")(_sum_shape)
     torch.library.register_fake("mlff::neighbor_sum_backward")(_backward_shape)
     torch.library.register_fake("mlff::edge_forces")(_forces_shape)
+    torch.library.register_fake("mlff::add_rows")(lambda start, index, values: torch.empty_like(start))
     torch.library.register_autograd("mlff::neighbor_sum", _backward, setup_context=_keep)
     _loaded.add(library)
 

@@ -116,14 +116,17 @@ class Program:
 
     def __init__(self, potential: Potential, compile: bool) -> None:
         self.tabulated = type(potential.model) in TABULATED
-        if self.tabulated:
-            ops.load(kernel_library(compile))
         module = TabulatedEnergy(potential) if self.tabulated else PairEnergy(potential)
         constants = TABULATED[type(potential.model)].constants(potential.model) if self.tabulated else []
         self.num_coefficients = constants[0].shape[1] if constants else 0
         state = {name: tensor.detach().contiguous() for name, tensor in _tensors_of(module)}
         self._fixed = [*state.values(), *constants]
-        self._run = self._code(potential, module, state, constants, compile)
+        try:
+            ops.load(kernel_library(compile))
+            self._run = self._code(potential, module, state, constants, compile)
+        except OSError as error:
+            reason = f"the folder for compiled code cannot be used ({error}); MLFF_CACHE names another"
+            raise CompilationError(reason) from error
 
     def __call__(self, state_weights: Tensor, *inputs: Tensor) -> Sequence[Tensor]:
         """Network energies, forces and virial; the inputs are those of the program's kind, in order."""
@@ -188,6 +191,7 @@ def _compile(module: Energy, state: dict[str, Tensor], constants: list[Tensor], 
     try:
         with torch.no_grad(), _quiet():
             graph = make_fx(function, tracing_mode="symbolic", _allow_non_fake_inputs=True)(tensors)
+            _add_rows_without_atomics(graph)
             exported = torch.export.export(
                 Traced(graph), (tensors,), dynamic_shapes=([*[None] * len(state), *dimensions],), strict=False
             )
@@ -197,6 +201,15 @@ def _compile(module: Energy, state: dict[str, Tensor], constants: list[Tensor], 
     except Exception as error:  # whatever the compiler chain or an untraceable operation may raise
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise CompilationError(f"{type(error).__name__}: {reason:.300}") from error
+
+
+def _add_rows_without_atomics(graph: torch.fx.GraphModule) -> None:
+    """Have sums into rows done by a kernel; Inductor's take one atomic operation a number, most of the time of EGNN."""
+    for node in graph.graph.nodes:
+        if node.target is torch.ops.aten.index_add.default and node.args[1] == 0 and not node.kwargs:
+            start, _, index, values = node.args
+            node.target, node.args = torch.ops.mlff.add_rows.default, (start, index, values)
+    graph.recompile()
 
 
 def _stand_ins(module: Energy, constants: list[Tensor], potential: Potential) -> tuple[list[Tensor], list[Any]]:

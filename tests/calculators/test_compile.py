@@ -108,6 +108,17 @@ def test_distances_that_are_not_physical_are_refused_as_without_compiling(make_p
         atoms.get_forces()
 
 
+@pytest.mark.parametrize("asked", [True, "auto"])
+def test_a_cache_folder_that_cannot_be_used_is_one_warning_or_none(make_potential, monkeypatch, asked):
+    monkeypatch.setenv("MLFF_CACHE", "/dev/null/mlff")
+    atoms = molecule("H2O", calculator=MLFFCalculator(make_potential("painn", **SMALL), compile=asked))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        atoms.get_forces()
+    assert len(caught) == (asked is True)
+    assert all("the folder for compiled code cannot be used" in str(warning.message) for warning in caught)
+
+
 @pytest.mark.parametrize("model", ["egnn", "painn"])
 def test_without_a_working_compiler_one_warning_says_so(make_potential, monkeypatch, empty_cache, model):
     monkeypatch.setattr("mlff.fast.program.ops.load", lambda library: None)

@@ -116,6 +116,20 @@ def test_a_kept_list_gives_the_edges_of_a_new_one():
     torch.testing.assert_close(kept.vectors.norm(dim=1).sum(), new.vectors.norm(dim=1).sum())
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("shape", [(), (3,), (130,), (9, 5)])
+def test_rows_are_added_where_the_index_says(dtype, shape):
+    generator = torch.Generator().manual_seed(0)
+    start, values = (torch.randn(n, *shape, generator=generator, dtype=torch.float64).to(dtype) for n in (7, 20))
+    index = torch.randint(0, 7, (20,), generator=generator)
+    kept = start.clone()
+    expected = start.double().index_add(0, index, values.double()).to(dtype)
+    torch.testing.assert_close(torch.ops.mlff.add_rows(start, index, values), expected)
+    assert torch.equal(start, kept)
+    none = torch.ops.mlff.add_rows(start, index[:0], values[:0])
+    assert torch.equal(none, start)
+
+
 @pytest.mark.parametrize("rule", list(Rule))
 def test_several_threads_give_what_one_gives(rule):
     """Threads share the atoms; every sum is made by one of them, so even the last bit is the same."""
