@@ -41,8 +41,9 @@ class Timing:
     start_seconds: float
     """From the start of building to the end of the warm-up: imports excluded, compilation included."""
     start_memory: int
+    warm_up_memory: int = 0
     peak_memory: int = 0
-    """Bytes, of the whole process; ``start_memory`` before its first step."""
+    """Bytes, of the whole process: before its first step, at most during the warm-up (and compilation), and after it."""
     wall: list[float] = field(default_factory=list)
     processor: list[float] = field(default_factory=list)
     """Processor time of all threads, which other programs lengthen less than wall time."""
@@ -58,6 +59,7 @@ class Timing:
             "frames_per_processor_second": self.frames_per_step / max(median(self.processor), 1e-9),
             "peak_megabytes": self.peak_memory / 1e6,
             "start_megabytes": self.start_memory / 1e6,
+            "warm_up_megabytes": self.warm_up_memory / 1e6,
             "start_seconds": self.start_seconds,
             "steps_per_round": self.steps_per_round,
             "rounds": len(self.wall),
@@ -97,7 +99,7 @@ class Worker:
         if self._timing is None:
             ready = self._answer()
             self._timing = Timing(0, ready["frames_per_step"], ready["ready"], ready["warnings"], ready["start_seconds"],
-                                  ready["start_memory"])
+                                  ready["start_memory"], ready["warm_up_memory"])
         return self._timing
 
     def run(self, steps: int) -> tuple[float, float]:

@@ -15,6 +15,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -50,9 +51,11 @@ def serve(build: Callable[[], tuple[Task, Facts]], synchronize: Callable[[], obj
             task.run(WARM_UP_STEPS)
             wait()
             task.restore()
+            warm_up_memory = peak_memory()
+            forget_peak_memory()
         notes = sorted({str(each.message) for each in caught if issubclass(each.category, UserWarning)})
         answer(ready=facts | task.facts(), frames_per_step=task.frames_per_step, warnings=notes, start_memory=start_memory,
-               start_seconds=time.monotonic() - before)
+               warm_up_memory=warm_up_memory, start_seconds=time.monotonic() - before)
         for line in sys.stdin:
             steps = json.loads(line)["run"]
             task.restore()
@@ -70,8 +73,14 @@ def serve(build: Callable[[], tuple[Task, Facts]], synchronize: Callable[[], obj
         sys.exit(1)
 
 
+def forget_peak_memory() -> None:
+    """Let the peak begin at what is in memory now, so that what compiling took does not count; on Linux alone."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
 def peak_memory() -> int:
-    """Bytes that this process had in memory at most; on Linux since it was started, not since its parent was."""
+    """Bytes that this process had in memory at most; on Linux since it was started, or since the peak was forgotten."""
     status = Path("/proc/self/status")
     if status.is_file():
         for line in status.read_text().splitlines():

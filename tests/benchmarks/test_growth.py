@@ -19,7 +19,7 @@ def measured(monkeypatch):
         if number > 5000:
             return [WorkerError("it was killed")]
         seconds = 1e-5 * number**1.5
-        return [Timing(1, 1, {"atoms": number}, [], 1.0, 10**8, 10**8 + 10**6 * number, [seconds] * 3, [seconds] * 3)]
+        return [Timing(1, 1, {"atoms": number}, [], 1.0, 10**8, 0, 10**8 + 10**6 * number, [seconds] * 3, [seconds] * 3)]
 
     monkeypatch.setattr(growth, "take_turns", take_turns)
     return asked
