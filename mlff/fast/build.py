@@ -1,4 +1,4 @@
-"""Compiles ``kernels.cpp`` with the machine's C++ compiler, once a machine and version."""
+"""Compiles ``kernels/`` with the machine's C++ compiler, once a machine and version."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import torch
 
 from .cache import cache_folder, digest, new_file
 
-SOURCE = Path(__file__).with_name("kernels.cpp")
+SOURCES = sorted(Path(__file__).with_name("kernels").iterdir())
+OPERATORS = Path(__file__).with_name("kernels") / "operators.cpp"
 FLAGS = ("-std=c++20", "-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-fPIC", "-shared")
 
 
@@ -27,7 +28,7 @@ def kernel_library(compile: bool) -> Path:
     Raises:
         CompilationError: there are none and ``compile`` is false, there is no C++ compiler, or it failed.
     """
-    library = cache_folder() / f"kernels-{digest([SOURCE], flags=_flags())}.so"
+    library = cache_folder() / f"kernels-{digest(SOURCES, flags=_flags())}.so"
     if library.is_file():
         return library
     if not compile:
@@ -57,7 +58,7 @@ def _compile(library: Path) -> None:
     root = Path(torch.__file__).parent
     includes = [f"-I{root / 'include'}", f"-I{root / 'include' / 'torch' / 'csrc' / 'api' / 'include'}"]
     libraries = [f"-L{root / 'lib'}", "-ltorch_cpu", "-lc10"]
-    command = [compiler(), *_flags(), str(SOURCE), "-o", str(library), *includes, *libraries]
+    command = [compiler(), *_flags(), str(OPERATORS), "-o", str(library), *includes, *libraries]
     try:
         done = subprocess.run(command, capture_output=True, text=True)
     except OSError as error:

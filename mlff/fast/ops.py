@@ -1,4 +1,4 @@
-"""The kernels of ``kernels.cpp`` as differentiable torch operators."""
+"""The kernels of ``kernels/`` as differentiable torch operators."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 
 class Rule(IntEnum):
-    """How messages are made (see ``kernels.cpp``); with the rows of source and sum."""
+    """How messages are made (see ``kernels/rules.h``); with the rows of source and sum."""
 
     VECTOR_MESSAGE_FIRST = 0
     VECTOR_MESSAGE = 1
@@ -25,7 +25,7 @@ _loaded: set[Path] = set()
 
 
 def load(library: Path) -> None:
-    """Register the operators of a compiled ``kernels.cpp``, once a process."""
+    """Register the operators of the compiled ``kernels/``, once a process."""
     if _loaded:
         return
     torch.ops.load_library(str(library))

@@ -29,7 +29,7 @@ from mlff.nn import Features, scatter_sum
 from mlff.potential.potential import Potential
 
 from . import ops, painn, tensornet
-from .build import CompilationError, kernel_library
+from .build import SOURCES, CompilationError, kernel_library
 from .cache import cache_folder, digest, new_file
 
 TABULATED: dict[type[nn.Module], ModuleType] = {PaiNN: painn, TensorNet: tensornet}
@@ -165,8 +165,8 @@ def _package(potential: Potential, module: Energy, state: dict[str, Tensor], con
 def _sources() -> list[Path]:
     """Files whose code ends up in programs."""
     root = Path(__file__).parent
-    own = [root / name for name in ("kernels.cpp", "ops.py", "program.py", "painn.py", "tensornet.py")]
-    return [*own, *(file for package in ("models", "nn", "heads") for file in (root.parent / package).glob("*.py"))]
+    own = [root / name for name in ("ops.py", "program.py", "painn.py", "tensornet.py")]
+    return [*SOURCES, *own, *(file for package in ("models", "nn", "heads") for file in (root.parent / package).glob("*.py"))]
 
 
 def _compile(module: Energy, state: dict[str, Tensor], constants: list[Tensor], potential: Potential, file: Path) -> None:

@@ -1,0 +1,94 @@
+// The torch operators "mlff::...", on a CPU; mlff/fast/ops.py makes them differentiable.
+
+#include <ATen/ops/clone.h>
+#include <torch/library.h>
+
+#include "edges.h"
+#include "neighbor_sum.h"
+
+namespace {
+
+template <class Function>
+auto with_rule(int64_t rule, at::ScalarType dtype, Function&& function) {
+  TORCH_CHECK(dtype == at::kFloat || dtype == at::kDouble, "mlff: features must be float32 or float64, not ", dtype);
+  const auto typed = [&](auto chosen) {
+    return dtype == at::kFloat ? function(chosen, float{}) : function(chosen, double{});
+  };
+  switch (rule) {
+    case 0: return typed(VectorMessageFirst{});
+    case 1: return typed(VectorMessage{});
+    case 2: return typed(TensorMessage{});
+    case 3: return typed(TensorEmbedding{});
+  }
+  TORCH_CHECK(false, "mlff: there is no message rule ", rule);
+}
+
+Tensor neighbor_sum(const Tensor& source, const Tensor& /*vectors*/, const Tensor& basis, const Tensor& offsets,
+                    const Tensor& neighbors, const Tensor& table, int64_t rule) {
+  return with_rule(rule, source.scalar_type(), [&](auto chosen, auto zero) {
+    return sum_with<decltype(chosen), decltype(zero)>(source.contiguous(), basis, offsets, neighbors, table);
+  });
+}
+
+std::tuple<Tensor, Tensor> neighbor_sum_backward(const Tensor& grad_out, const Tensor& source, const Tensor& vectors,
+                                                 const Tensor& basis, const Tensor& offsets, const Tensor& neighbors,
+                                                 const Tensor& table, int64_t rule) {
+  return with_rule(rule, source.scalar_type(), [&](auto chosen, auto zero) {
+    return gradient_with<decltype(chosen), decltype(zero)>(grad_out.contiguous(), source.contiguous(), vectors.contiguous(),
+                                                           basis, offsets, neighbors, table);
+  });
+}
+
+std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> near_edges(const Tensor& positions, const Tensor& offsets,
+                                                              const Tensor& neighbors, const Tensor& translations,
+                                                              double cutoff, double start, int64_t num_cells,
+                                                              bool single_precision) {
+  return single_precision
+             ? near_edges_of<float>(positions, offsets, neighbors, translations, cutoff, start, num_cells, at::kFloat)
+             : near_edges_of<double>(positions, offsets, neighbors, translations, cutoff, start, num_cells, at::kDouble);
+}
+
+std::tuple<Tensor, Tensor> edge_forces(const Tensor& grad_vectors, const Tensor& vectors, const Tensor& offsets,
+                                       const Tensor& neighbors) {
+  const Tensor gradient = grad_vectors.contiguous();
+  return vectors.scalar_type() == at::kFloat ? forces_of<float>(gradient, vectors, offsets, neighbors)
+                                             : forces_of<double>(gradient, vectors, offsets, neighbors);
+}
+
+Tensor add_rows(const Tensor& start, const Tensor& index, const Tensor& values) {
+  Tensor out = start.clone(at::MemoryFormat::Contiguous);
+  const Tensor added = values.contiguous(), rows = index.contiguous();
+  const int64_t num_values = rows.size(0), width = num_values ? added.numel() / num_values : 0;
+  const int64_t* indices = rows.const_data_ptr<int64_t>();
+  if (out.scalar_type() == at::kFloat) {
+    add_rows_of(out.mutable_data_ptr<float>(), indices, added.const_data_ptr<float>(), num_values, width);
+  } else {
+    TORCH_CHECK(out.scalar_type() == at::kDouble, "mlff: rows must be float32 or float64, not ", out.scalar_type());
+    add_rows_of(out.mutable_data_ptr<double>(), indices, added.const_data_ptr<double>(), num_values, width);
+  }
+  return out;
+}
+
+}  // namespace
+
+TORCH_LIBRARY(mlff, library) {
+  library.def(
+      "neighbor_sum(Tensor source, Tensor vectors, Tensor basis, Tensor offsets, Tensor neighbors, Tensor table, int rule) "
+      "-> Tensor");
+  library.def(
+      "neighbor_sum_backward(Tensor grad_out, Tensor source, Tensor vectors, Tensor basis, Tensor offsets, "
+      "Tensor neighbors, Tensor table, int rule) -> (Tensor, Tensor)");
+  library.def(
+      "near_edges(Tensor positions, Tensor offsets, Tensor neighbors, Tensor translations, float cutoff, float start, "
+      "int num_cells, bool single_precision) -> (Tensor, Tensor, Tensor, Tensor, Tensor)");
+  library.def("add_rows(Tensor start, Tensor index, Tensor values) -> Tensor");
+  library.def("edge_forces(Tensor grad_vectors, Tensor vectors, Tensor offsets, Tensor neighbors) -> (Tensor, Tensor)");
+}
+
+TORCH_LIBRARY_IMPL(mlff, CPU, library) {
+  library.impl("neighbor_sum", &neighbor_sum);
+  library.impl("neighbor_sum_backward", &neighbor_sum_backward);
+  library.impl("near_edges", &near_edges);
+  library.impl("add_rows", &add_rows);
+  library.impl("edge_forces", &edge_forces);
+}
