@@ -4,7 +4,8 @@ macromolecular structure", 2021, arXiv:2106.03843. Many scalars s and few vector
 that make messages and updates is a perceptron that takes and gives both.
 
 Made a force field: messages fade with an envelope at the cutoff and are summed instead of averaged, because a mean jumps when
-a neighbour leaves; activations are smooth (SiLU for ReLU), and there is no dropout."""
+a neighbour leaves; activations are smooth (SiLU for ReLU), there is no dropout, and
+first weights are Glorot's, with which it learns faster than with torch's."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ..graph import Graph
-from ..nn import EnvelopeName, RadialName, build_envelope, build_radial, scatter_sum
+from ..nn import EnvelopeName, RadialName, build_envelope, build_radial, glorot_linear, scatter_sum
 from .model import MAX_ATOMIC_NUMBER, Features, Model, ModelConfig
 
 Both = tuple[Tensor, Tensor]
@@ -51,10 +52,10 @@ class GVP(nn.Module):
         super().__init__()
         num_hidden = max(num_vectors)
         self.activate = activate
-        self.hidden = nn.Linear(num_vectors[0], num_hidden, bias=False)
-        self.scalar = nn.Linear(num_scalars[0] + num_hidden, num_scalars[1])
-        self.vector = nn.Linear(num_hidden, num_vectors[1], bias=False) if num_vectors[1] else None
-        self.gate = nn.Linear(num_scalars[1], num_vectors[1]) if num_vectors[1] else None
+        self.hidden = glorot_linear(num_vectors[0], num_hidden, bias=False)
+        self.scalar = glorot_linear(num_scalars[0] + num_hidden, num_scalars[1])
+        self.vector = glorot_linear(num_hidden, num_vectors[1], bias=False) if num_vectors[1] else None
+        self.gate = glorot_linear(num_scalars[1], num_vectors[1]) if num_vectors[1] else None
 
     def forward(self, s: Tensor, vectors: Tensor) -> Both:
         """New scalars and vectors."""
