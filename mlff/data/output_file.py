@@ -10,10 +10,11 @@ import errno
 import os
 import shutil
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, Literal
 
 import h5py
 
+from mlff.data.interrupts import Interrupts
 
 _SPARE = 1 << 22  # bytes, for chunks that are begun and the library's own tables
 
@@ -34,18 +35,29 @@ class OutputFile(h5py.File):
 
     def __init__(self, path: Path, mode: Literal["w", "r+"], *, called: Path | None = None, **options: Any) -> None:
         self._kept = _KeepsErrors(path, mode, called or path)
-        super().__init__(self._kept, mode, **options)
+        _interrupts.enter()
+        try:
+            super().__init__(self._kept, mode, **options)
+        except BaseException:
+            _interrupts.leave()
+            self._kept.close()
+            raise
 
     def check(self) -> None:
-        """Raise the first error of a write, if there was one."""
+        """Raise the first error of a write, or the KeyboardInterrupt that came during one, if there was one."""
+        _interrupts.raise_late()
         if self._kept.error is not None:
             raise self._kept.error
 
     def close(self) -> None:
         """Write out what is held, and close."""
-        super().close()
-        self._kept.close()
-        self.check()
+        if not self._kept.closed:
+            try:
+                super().close()
+            finally:
+                self._kept.close()
+                _interrupts.leave()
+            self.check()
 
 
 class _KeepsErrors:
@@ -106,6 +118,10 @@ class _KeepsErrors:
     def flush(self) -> None:
         """Nothing is buffered."""
 
+    @property
+    def closed(self) -> bool:
+        return self._file.closed
+
     def close(self) -> None:
         try:
             self._file.close()
@@ -114,3 +130,6 @@ class _KeepsErrors:
 
     def _keep(self, error: OSError) -> None:
         self.error = self.error or OSError(error.errno, error.strerror, str(self.called))
+
+
+_interrupts = Interrupts(frozenset(each.__code__ for each in vars(_KeepsErrors).values() if hasattr(each, "__code__")))

@@ -84,6 +84,15 @@ def open_checked(path: Path, *, to_upgrade: bool = False) -> h5py.File:
     return file
 
 
+def is_native(path: Path) -> bool:
+    """Whether it is a native file, of any version, whole or growing."""
+    try:
+        open_checked(path, to_upgrade=True).close()
+    except (ValueError, OSError):
+        return False
+    return True
+
+
 def check_schema(file: h5py.File, path: Path) -> int:
     """The version; files of another kind and of a version that this program does not know are refused."""
     name = file.attrs.get("schema_name")

@@ -54,6 +54,8 @@ def by_trajectory(
             raise ValueError(f"no trajectory is called {', '.join(unknown)}; the file has {_some(names)}")
         if both := sorted(set(val) & set(test)):
             raise ValueError(f"{', '.join(both)} cannot be in both `val` and `test`")
+        if not set(names) - {*val, *test}:
+            raise ValueError(f"`val` and `test` name all {len(names)} trajectories; leave at least one to train on")
         part_of = {name: "test" if name in test else "val" if name in val else "train" for name in names}
     else:
         fractions = _checked((0.8, 0.1, 0.1) if fractions is None else fractions)

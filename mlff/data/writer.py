@@ -80,7 +80,11 @@ class HDF5Writer:
 
     def finalize(self) -> None:
         """Make the file contiguous, with its splits and its report, in place of the growing one, and close the writer."""
-        self._write_pending()
+        try:
+            self._write_pending()
+        except BaseException:
+            self.close()
+            raise
 
         def store(new: h5py.File) -> None:
             for name, (pairs, attrs) in self._splits.items():
@@ -226,8 +230,8 @@ class HDF5Writer:
         ``kind`` says how it was made: time, trajectory, random or given. It is stored when the file is finalized.
         Global indices count the frames of the systems in their order.
         """
-        if not name or "/" in name:
-            raise ValueError(f"`name` of the split is {name!r}; a name without '/' was expected")
+        if not name or "/" in name or name.startswith("."):
+            raise ValueError(f"`name` of the split is {name!r}; a name without '/', not beginning with '.', was expected")
         if kind not in SPLIT_KINDS:
             raise ValueError(f"`kind` is {kind!r}; one of {', '.join(SPLIT_KINDS)} was expected")
         if (name in self._splits or name in self.file["splits"]) and not overwrite:

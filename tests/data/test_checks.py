@@ -170,7 +170,7 @@ def test_an_import_prints_a_table_and_stores_it(tmp_path):
     assert dataset.report == (problem,)
     np.testing.assert_allclose(dataset.checks["force_slope"], [1, -1], atol=0.01)
     text = CliRunner().invoke(main, ["data", "info", str(tmp_path / "m.h5")]).output
-    assert "on import 1 problems were found" in text and "trajectory bad" in text
+    assert "problems found on import: 1 " in text and "trajectory bad" in text
     shown = json.loads(CliRunner().invoke(main, ["data", "info", str(tmp_path / "m.h5"), "--json"]).output)
     assert shown["trajectories"][1]["checks"]["force_slope"] == pytest.approx(-1, abs=0.01)
     with pytest.raises(ValueError, match="`--strict` was given"):

@@ -79,6 +79,8 @@ def command(
     ASE, a folder of these, a run of another program (see --format), or a folder of runs. Damaged files give every
     whole frame; what was dropped is said. The output appears only when it is whole.
     """
+    import shutil
+
     from rich.console import Console
     from rich.progress import Progress
 
@@ -102,5 +104,5 @@ def command(
             workers=workers,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
-    click.echo(report.text())
+    click.echo(report.text(width=shutil.get_terminal_size((120, 24)).columns))
     click.echo(f"{report.num_frames:,} frames {'added' if append else 'written'} to {output}")

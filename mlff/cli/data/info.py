@@ -16,8 +16,9 @@ BOOKKEEPING = ("pbc", "active_state", "active_spin_state", "active_diagonal_stat
 
 @click.command("info")
 @click.argument("file", type=click.Path(path_type=Path))
+@click.option("--system", metavar="NAME", help="Show what this system holds; of up to two all are shown.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
-def command(file: Path, as_json: bool) -> None:
+def command(file: Path, system: str | None, as_json: bool) -> None:
     """What FILE holds: systems, states, frames, quantities with units and ranges, splits.
 
     The words azobenzene and chno stand for the data sets inside the package.
@@ -25,41 +26,44 @@ def command(file: Path, as_json: bool) -> None:
     from mlff.data.summary import summarise
 
     summary = summarise(open_data(file))
+    names = [each["name"] for each in summary["systems"]]
+    if system is not None and system not in names:
+        raise ValueError(f"{file} has no system {system!r}; it has: {', '.join(names[:30]) or 'none'}")
     if as_json:
         import json
 
         click.echo(json.dumps(summary, indent=2, allow_nan=False))
     else:
-        click.echo(render(summary))
+        click.echo(render(summary, system))
 
 
-def render(summary: dict[str, Any]) -> str:
-    """The summary in one screenful."""
+def render(summary: dict[str, Any], only: str | None = None) -> str:
+    """The summary in one screenful, with what a system holds: of one or two, or of the one called ``only``."""
+    from mlff.data.sentences import condensed
+
     lines = [summary["path"]]
     unfinished = "" if summary["finalized"] else ", not finalized"
     lines.append(
         f"  schema {summary['schema_version']}, {summary['bytes'] / 1e6:.1f} MB, written {summary['created'][:10]} "
         f"by mlff {summary['program_version']}{unfinished}"
     )
-    trajectories = f"{summary['num_trajectories']:,} trajectories"
+    trajectories = _count(summary["num_trajectories"], "trajectory", "trajectories")
     if summary["num_frames_without_trajectory"]:
         trajectories += f" and {summary['num_frames_without_trajectory']:,} frames of unknown trajectory"
     odd = ", ".join(f"{count} {status}" for status, count in summary["statuses"].items() if status != "complete")
-    systems = f"{len(summary['systems'])} system{'s' * (len(summary['systems']) != 1)}"
+    systems = _count(len(summary["systems"]), "system")
     lines.append(f"  {summary['num_frames']:,} frames, {systems}, {trajectories}{odd and f' ({odd})'}")
-    for system in summary["systems"][:5]:
-        lines += ["", *_render_system(system)]
-    if len(summary["systems"]) > 5:
-        lines += [
-            "",
-            f"and {len(summary['systems']) - 5} more systems: "
-            f"{', '.join(each['name'] for each in summary['systems'][5:30])}",
-        ]
+    shown = [each for each in summary["systems"] if each["name"] == only] if only else summary["systems"]
+    if len(shown) <= 2:
+        for system in shown:
+            lines += ["", *_render_system(system)]
+    else:
+        lines += ["", *_table(shown[:25])]
+        lines += [f"  and {len(shown) - 25} more"] if len(shown) > 25 else []
+        lines.append("  more of one of them: --system NAME")
     if summary["report"]:
-        lines += ["", f"on import {len(summary['report'])} problems were found"]
-        lines += [f"  ! {each if len(each) <= 112 else each[:109] + '...'}" for each in summary["report"][:5]]
-        if len(summary["report"]) > 5:
-            lines.append(f"  ! and {len(summary['report']) - 5} more: --json")
+        lines += ["", f"problems found on import: {len(summary['report']):,} (in full: --json)"]
+        lines += [f"  ! {each if len(each) <= 112 else each[:109] + '...'}" for each in condensed(summary["report"], 8)]
     lines += ["", "splits" if summary["splits"] else "no splits; make one with `mlff data split FILE --by time`"]
     for name, split in summary["splits"].items():
         sizes = ", ".join(f"{part} {split[part]:,}" for part in ("train", "val", "test"))
@@ -67,14 +71,43 @@ def render(summary: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _count(number: int, one: str, many: str | None = None) -> str:
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def _table(systems: list[dict[str, Any]]) -> list[str]:
+    """A line a system."""
+    rows = [("system", "frames", "trajectories", "atoms", "states", "charge", "program and level of theory")]
+    rows += [
+        (
+            each["name"],
+            f"{each['num_frames']:,}",
+            f"{each['num_trajectories']:,}",
+            str(each["num_atoms"]),
+            str(each["num_states"]),
+            _charge(each["charge"]),
+            f"{each['program']} {each['level_of_theory']}".strip()[:50],
+        )
+        for each in systems
+    ]
+    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+    return [
+        f"  {row[0]:<{widths[0]}}  " + "  ".join(f"{row[k]:>{widths[k]}}" for k in range(1, 6)) + f"  {row[6]}".rstrip()
+        for row in rows
+    ]
+
+
+def _charge(charge: float) -> str:
+    return f"{charge:+g}" if charge else "0"
+
+
 def _render_system(system: dict[str, Any]) -> list[str]:
-    states = f"{system['num_states']} state{'s' * (system['num_states'] > 1)}"
     facts = [
-        f"{system['num_frames']:,} frames",
-        f"{system['num_atoms']} atoms",
-        states,
-        f"charge {system['charge']:+g}",
-        f"{system['num_trajectories']} trajectories",
+        _count(system["num_frames"], "frame"),
+        _count(system["num_atoms"], "atom"),
+        _count(system["num_states"], "state"),
+        f"charge {_charge(system['charge'])}",
+        _count(system["num_trajectories"], "trajectory", "trajectories"),
     ]
     if system["level_of_theory"]:
         facts.append(system["level_of_theory"])
@@ -90,7 +123,7 @@ def _render_system(system: dict[str, Any]) -> list[str]:
         if system["active_frames"]:
             held = zip(system["state_labels"], system["active_frames"])
             text += "; active in " + ", ".join(f"{label} {count:,}" for label, count in held if count) + " frames"
-            text += f"; {system['num_hops']:,} hops" if system["num_hops"] is not None else ""
+            text += f"; {_count(system['num_hops'], 'hop')}" if system["num_hops"] is not None else ""
         lines += textwrap.wrap(f"states {text}", 116, initial_indent="  ", subsequent_indent="    ")
     width = max([14, *(len(name) for name in system["quantities"])])
     for name, each in system["quantities"].items():

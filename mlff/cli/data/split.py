@@ -20,7 +20,7 @@ import click
 )
 @click.option("--val", help="With --by trajectory: names of the trajectories that validate, with commas.")
 @click.option("--test", help="With --by trajectory: names of the trajectories that test, with commas.")
-@click.option("--seed", type=int, help="Seed of the random choice; 0 if not given.")
+@click.option("--seed", type=click.IntRange(min=0), help="Seed of the random choice; 0 if not given.")
 @click.option("--split-name", help="Name of the split; that of --by if not given.")
 @click.option("--overwrite", is_flag=True, help="Replace a split of this name.")
 def command(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +25,7 @@ from mlff.data.importers.shnitsel.file import SHNITSEL
 from mlff.data.importers.spainn_db.database import SPAINN_DB
 from mlff.data.importers.trajectory import ImportedTrajectory, Importer, ImportOptions, SystemFacts
 from mlff.data.importers.xyz.sets import ASE, EXTXYZ, FOLDER, XXMD
+from mlff.data.schema import is_native
 from mlff.data.writer import HDF5Writer
 
 __all__ = [
@@ -59,11 +62,14 @@ def recognise(path: Path) -> str:
     for name, importer in FORMATS.items():
         if importer.matches(path):
             return name
-    known = "; ".join(f"{each.description} ({name})" for name, each in FORMATS.items())
-    raise ValueError(
-        f"the format of {path} is not known; one of these was expected: {known}; "
-        f"name it with `--format {'|'.join(FORMATS)}`"
-    )
+    if path.is_file() and not path.stat().st_size:
+        raise ValueError(f"{path} is empty")
+    if is_native(path):
+        raise ValueError(
+            f"{path} is a native file already; commands that take data take several of them, so it need not be imported"
+        )
+    known = "; ".join(f"{name}: {each.description}" for name, each in FORMATS.items())
+    raise ValueError(f"the format of {path} is not known; name it with `--format` if it is one of these: {known}")
 
 
 def import_sources(
@@ -96,10 +102,14 @@ def import_sources(
     number of sources read, a fraction for the part of one, and of all.
     """
     output = Path(output)
+    if output.is_dir():
+        raise ValueError(f"{output} is a folder; the name of a file was expected")
     if every < 1:
         raise ValueError(f"`every` is {every}; 1 (all frames) or more was expected")
     if workers < 1:
         raise ValueError(f"`workers` is {workers}; 1 or more was expected")
+    if charge is not None and not math.isfinite(charge):
+        raise ValueError(f"`charge` is {charge}; a number in units of the elementary charge was expected")
     if not sources:
         raise ValueError("no source was given; name at least one file, zip or folder")
     if append and overwrite:
@@ -121,25 +131,26 @@ def import_sources(
     with (
         HDF5Writer(output, "a" if adding else "x", overwrite=overwrite, durable=False) as writer,
         tempfile.TemporaryDirectory(prefix=f".{output.name}.", suffix=".tmp", dir=output.parent) as scratch,
+        ExitStack() as closed,
     ):
         options = replace(options, scratch=Path(scratch), workers=workers)
         earlier = Earlier(HDF5Dataset(output) if adding else None)
         assembler = Assembler(writer, level_of_theory=level_of_theory, charge=charge, earlier=earlier)
-        for trajectory in read_all(
-            [(FORMATS[name], path) for name, path in found], options, report.problems, workers, progress
-        ):
+        reading = read_all([(FORMATS[name], path) for name, path in found], options, report.problems, workers, progress)
+        for trajectory in closed.enter_context(closing(reading)):
             if earlier.has(trajectory):
                 report.problems[:0] = earlier.told(trajectory)
                 continue
-            problems = trajectory.problems
+            problems, notes = trajectory.problems, trajectory.notes
             if trajectory.num_frames:
                 report.num_frames += trajectory.num_frames
                 stored = assembler.add(trajectory, trajectory.checks)
                 if stored is not None and trajectory.name is not None and stored != trajectory.name:
                     problems = [each.replace(trajectory.name, stored, 1) for each in problems]
+                    notes = [each.replace(trajectory.name, stored, 1) for each in notes]
                 called, status = (stored, trajectory.status) if stored else (short(trajectory.source), "unordered")
                 report.rows.append(Row(called, trajectory.num_frames, status, trajectory.checks))
-            report.lines += trajectory.notes
+            report.notes += notes
             report.problems += problems
         if not report.num_frames:
             why = "; ".join(report.problems[:3]) or "the sources are empty"
@@ -155,8 +166,9 @@ def import_sources(
         report.lines += earlier.notes(report.num_frames, None if given is None else split_name)
         writer.add_report(report.problems)
         if strict and report.problems:
+            count = f"{len(report.problems)} problem{'s' * (len(report.problems) > 1)}"
             raise ValueError(
-                f"`--strict` was given and the sources have {len(report.problems)} problems, nothing was written; "
+                f"`--strict` was given and the sources have {count}, nothing was written; "
                 f"the first: {'; '.join(report.problems[:3])}"
             )
     return report

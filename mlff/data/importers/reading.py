@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import numpy as np
 from ase.data import atomic_masses
 
 from mlff.data.checks import check_trajectory
+from mlff.data.importers.processes import reading_processes
 from mlff.data.importers.trajectory import ImportedTrajectory, Importer, ImportOptions, hops, stride
 
 _Progress = Callable[[float, int], None]  # sources that were read, with the part of one that is, and all
@@ -27,7 +27,7 @@ def read_all(
     problems: list[str],
     workers: int = 1,
     progress: _Progress | None = None,
-) -> Iterator[ImportedTrajectory]:
+) -> Generator[ImportedTrajectory, None, None]:
     """The trajectories of all sources in their order; one that cannot be read is added to ``problems``, not the end.
 
     With several workers at most two sources a worker are in memory.
@@ -63,18 +63,20 @@ def _here(sources: Sequence[tuple[_Read, Path]], options: ImportOptions) -> Iter
         try:
             for trajectory in read([path], options):
                 yield path, stride(_checked(trajectory), options.every)
-        except (ValueError, OSError) as error:
+        except OSError as error:
+            where = f" ({error.filename})" if error.filename and str(error.filename) != str(path) else ""
+            yield path, f"{path}: it cannot be read: {error.strerror or error}{where}"
+        except ValueError as error:
             yield path, f"{path}: {error}"
         yield path, None
 
 
 def _in_processes(sources: Sequence[tuple[_Read, Path]], options: ImportOptions, workers: int) -> Iterator[_Item]:
     """As ``_here``, in the same order; each worker reads a whole source."""
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(sources)), mp_context=context) as pool:
+    with reading_processes(min(workers, len(sources))) as submit:
         waiting: deque[Future[list[_Item]]] = deque()
         for source in sources:
-            waiting.append(pool.submit(_whole, source, options))
+            waiting.append(submit(_whole, source, options))
             if len(waiting) >= 2 * workers:
                 yield from waiting.popleft().result()
         while waiting:

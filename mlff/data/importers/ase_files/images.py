@@ -109,6 +109,8 @@ class AseImages:
         connection = ase.db.connect(str(self.path), type=kind)
         if kind == "db":
             ids, damage = row_ids(self.path)
+            if damage is not None and "no such table" in damage:
+                raise ValueError("it is an SQLite database, but none of ASE")
             if damage is not None:
                 self.problems.append(f"the database is damaged ({damage}) after {len(ids)} rows")
         else:

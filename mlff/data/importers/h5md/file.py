@@ -35,6 +35,8 @@ _READ_APART = {"position", "velocity", "force", "box", "species", "mass", "id", 
 def read_h5md(paths: Sequence[Path], options: ImportOptions) -> Iterator[ImportedTrajectory]:
     """The trajectories of each file, one at a time."""
     for path in paths:
+        if path.is_dir():
+            raise ValueError(f"{path.name} is a folder; an H5MD file was expected")
         try:
             file = h5py.File(path, "r")
         except OSError as error:
@@ -44,6 +46,8 @@ def read_h5md(paths: Sequence[Path], options: ImportOptions) -> Iterator[Importe
 
 
 def _read(file: h5py.File, path: Path) -> Iterator[ImportedTrajectory]:
+    if "particles" not in file:
+        raise ValueError(f"{path.name} is no H5MD file: it has no group `particles`")
     try:
         groups = [file[f"particles/{name}"] for name in file["particles"]]
         groups = [group for group in groups if isinstance(group, h5py.Group) and "position" in group]

@@ -64,8 +64,10 @@ def read_trace(path: Path) -> Trace:
     try:
         main = yaml.load(path.read_bytes(), Loader=_SafeLoader)
         logs = [Path(str(name)).name for name in main["logfiles"]]
-    except (yaml.YAMLError, TypeError, KeyError) as error:
+    except yaml.YAMLError as error:
         raise ValueError(f"{path.name} is not a whole main file of mudslide: {_reason(error)}") from error
+    except (TypeError, KeyError) as error:
+        raise ValueError(f"{path.name} is not a whole main file of mudslide: it has no list `logfiles`") from error
     trace = Trace([])
     for number, name in enumerate(logs):
         trace.cut = False

@@ -47,6 +47,7 @@ def _read(path: Path, options: ImportOptions) -> Iterator[ImportedTrajectory]:
     lost: dict[str, list[int]] = {}  # reason -> rows, from 0
     odd: dict[str, list[int]] = {}
     unread: Counter[str] = Counter()
+    keys: dict[str, None] = {}
     block = -(-_BLOCK // options.every) * options.every  # so that a stride goes on from block to block
     digest, whole = sha256(path), 0
     held: dict[SystemFacts, list[dict[str, np.ndarray]]] = {}
@@ -55,6 +56,7 @@ def _read(path: Path, options: ImportOptions) -> Iterator[ImportedTrajectory]:
         whole += 1
         read = (*_READ, "socs") if facts.has_soc else _READ
         unread.update(key for key in row.values if key not in read and np.any(row.values[key] != 0))
+        keys |= dict.fromkeys(row.keys)
         rows = held.setdefault(system, [])
         rows.append(columns)
         if len(rows) == block:
@@ -65,7 +67,8 @@ def _read(path: Path, options: ImportOptions) -> Iterator[ImportedTrajectory]:
     said.problems += [f"{path.name}: {_rows(numbers)} without {reason}" for reason, numbers in odd.items()]
     for key, count in sorted(unread.items()):
         said.problems.append(f"{path.name}: `{key}` of {count} rows not read: its order of states is not documented")
-    said.notes.append(f"{path.name}: {whole} rows, {facts.program} database")
+    not_read = f"; key-value pairs not read: {', '.join(sorted(keys))}" if keys else ""
+    said.notes.append(f"{path.name}: {whole} rows, {facts.program} database{not_read}")
     yield said
 
 

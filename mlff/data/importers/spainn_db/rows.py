@@ -32,6 +32,7 @@ class DatabaseRow:
     pbc: np.ndarray  #: [3]
     cell: np.ndarray  #: [3, 3]
     values: dict[str, np.ndarray]  #: energy [S], forces 3-dimensional, and what else there is
+    keys: tuple[str, ...] = ()  #: of its key-value pairs
 
     @property
     def num_states(self) -> int:
@@ -145,7 +146,7 @@ def read_row(database: Any, id_: int, number: int) -> DatabaseRow:
     if values["forces"].shape not in shapes:
         raise ValueError(f"forces have shape {values['forces'].shape}, one of {sorted(shapes)} was expected")
     cell, pbc = np.array(row.cell, dtype=np.float64).reshape(3, 3), np.array(row.pbc, dtype=bool)
-    return DatabaseRow(number, numbers, positions, pbc, cell, values)
+    return DatabaseRow(number, numbers, positions, pbc, cell, values, tuple(row.key_value_pairs))
 
 
 def rows_of(database: Any, ids: Sequence[int], lost: dict[str, list[int]]) -> Iterator[DatabaseRow]:

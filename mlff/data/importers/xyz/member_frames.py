@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import replace
 
 from mlff.data.importers.ase_files.files import AseReader
+from mlff.data.importers.processes import reading_processes
 from mlff.data.importers.trajectory import ImportedTrajectory, ImportOptions, SystemFacts
 from mlff.data.importers.xyz.members import Member, MemberBytes
 from mlff.data.importers.xyz.reader import ExtxyzReader
@@ -26,10 +26,9 @@ def read_members(members: Sequence[Member], spill: Spill, options: ImportOptions
         for number, member in enumerate(members):
             yield from _read(member, number, options, spill)
         return
-    context = multiprocessing.get_context("spawn")
     own = replace(options, progress=None)
-    with ProcessPoolExecutor(min(options.workers, len(members)), mp_context=context) as pool:
-        waiting = {pool.submit(_read_alone, each, k, own): (each, k) for k, each in enumerate(members)}
+    with reading_processes(min(options.workers, len(members))) as submit:
+        waiting = {submit(_read_alone, each, k, own): (each, k) for k, each in enumerate(members)}
         done: dict[int, tuple[ImportedTrajectory, Spill]] = {}
         try:
             for future in as_completed(waiting):
@@ -41,10 +40,6 @@ def read_members(members: Sequence[Member], spill: Spill, options: ImportOptions
                 spill.join(part)
                 part.close()
                 yield said, 0
-        except BaseException:
-            for future in waiting:
-                future.cancel()
-            raise
         finally:
             for _, part in done.values():
                 part.close()
