@@ -70,6 +70,9 @@ class AseImages:
 
         try:
             trajectory = Trajectory(str(self.path))
+            if not _ends_where_it_says(self.path, len(trajectory)):
+                trajectory.close()
+                raise ValueError("its number of images is wrong")
         except DAMAGE as error:
             places = _image_places(self.path)
             if not places:
@@ -185,6 +188,20 @@ def _atoms_of(row: Any, energy_keys: tuple[str, ...]) -> Atoms:
         else:
             atoms.info[key] = value
     return atoms
+
+
+def _ends_where_it_says(path: Path, num_images: int) -> bool:
+    """Whether no image stands where the table of images says that there is none any more."""
+    with path.open("rb") as stream:
+        stream.seek(40)
+        (table,) = struct.unpack("<q", stream.read(8))
+        stream.seek(table + 8 * num_images)
+        entry = stream.read(8)
+        (place,) = struct.unpack("<q", entry) if len(entry) == 8 else (0,)
+        if not 48 <= place < path.stat().st_size:
+            return True
+        stream.seek(place + 8)
+        return stream.read(2) != b'{"'
 
 
 def _image_places(path: Path) -> list[int]:

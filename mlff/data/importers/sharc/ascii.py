@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 import warnings
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -49,9 +50,12 @@ def read_ascii(path: Path) -> tuple[SharcHeader, SharcFrames]:
     kept: list[dict[_Key, np.ndarray]] = []
     lost = len(before.strip(b"* \n\r"))
     problems = [f"{lost} bytes before the first frame dropped, they begin no frame"] if lost else []
+    sizes = Counter(len(table[0, ""].split()) for table in tables)
+    usual = max(sizes, key=lambda size: (sizes[size], -size), default=1)
     last_whole = True
     for k, table in enumerate(tables):
-        frame = reader.frame(table, required)
+        merged = len(table[0, ""].split()) != usual  # two frames of which the step's lines run into each other
+        frame = "its step cannot be read" if merged else reader.frame(table, required)
         last_whole = not isinstance(frame, str)
         if isinstance(frame, str):
             where = "the last frame" if k == len(tables) - 1 else f"frame {k}"
