@@ -4,8 +4,8 @@ macromolecular structure", 2021, arXiv:2106.03843. Many scalars s and few vector
 that make messages and updates is a perceptron that takes and gives both.
 
 Made a force field: messages fade with an envelope at the cutoff and are summed instead of averaged, because a mean jumps when
-a neighbour leaves; activations are smooth (SiLU for ReLU), there is no dropout, and first weights are Glorot's, with which it learns
-faster than with torch's own."""
+a neighbour leaves; activations are smooth (SiLU for ReLU), there is no dropout, and first weights are Glorot's, with which it
+learns faster than with torch's own."""
 
 from __future__ import annotations
 
