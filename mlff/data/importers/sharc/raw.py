@@ -106,6 +106,8 @@ def in_order(frames: SharcFrames) -> SharcFrames:
     if len(gaps) and (gaps != np.bincount(gaps).argmax()).any():
         at = int(np.flatnonzero(gaps != np.bincount(gaps).argmax())[0])
         problems.append(f"steps are missing, first between {steps[at]} and {steps[at + 1]}")
+    elif len(gaps) == 1 and gaps[0] > 1:
+        problems.append(f"there are two frames only, of the steps {steps[0]} and {steps[1]}")
     if problems == frames.problems:
         return frames
     chosen = {name: values[keep] for name, values in vars(frames).items() if isinstance(values, np.ndarray)}
