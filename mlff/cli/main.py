@@ -20,6 +20,7 @@ COMMANDS = {
     "data": ("mlff.cli.data", "Import trajectories, look into a data file, split it."),
     "label": ("mlff.cli.label", "Compute energies and forces of structures with any ASE calculator."),
     "train": ("mlff.cli.train", "Train a potential, or resume a run."),
+    "pretrain": ("mlff.cli.pretrain", "Pre-train a model by denoising, for `mlff train --init-from`."),
     "evaluate": ("mlff.cli.evaluate", "Measure a model's errors on a data file."),
     "optimize": ("mlff.cli.optimize", "Relax a structure to its nearest minimum."),
     "md": ("mlff.cli.md", "Run molecular dynamics."),

@@ -26,6 +26,14 @@ if TYPE_CHECKING:
 @click.option("--batch-size", metavar="N", help="Frames a step.")
 @click.option("--max-time", metavar="MINUTES", help="Stop after this time, with the learning-rate schedule at its end.")
 @click.option("--seed", metavar="N", help="Fixes the first weights and the order of the frames.")
+@click.option(
+    "--init-from", metavar="MODEL",
+    help="Begin with the weights of this model (run folder, checkpoint or shipped name), which gives the architecture, too.",
+)  # fmt: skip
+@click.option(
+    "--freeze", multiple=True, metavar="NAME",
+    help="With --init-from: keep the parameters whose names begin so (model.embedding, head) as they are; can be repeated.",
+)  # fmt: skip
 @click.option("--resume", metavar="RUN", help="Go on with the run, or the committee, in this folder.")
 @click.option(
     "--committee", type=click.IntRange(min=2), metavar="N",
@@ -41,6 +49,7 @@ def command(
     mlff train config.yaml optimizer.learning_rate=5e-4 model.num_features=64
     mlff train --data a.h5 --data b.h5 data.filter.gap=0,1,0.5 --out runs/crossing
     mlff train --data data.h5 --out runs/four --committee 4
+    mlff train --data mine.h5 --init-from azobenzene-painn --out runs/tuned
     mlff train --resume runs/painn --max-time 120
 
     Every key of the configuration can be set as KEY=VALUE; the options above are short for the most used ones. The keys
@@ -90,8 +99,10 @@ def told(results: list[RunResult], folder: str) -> None:
 
 def named_overrides(options: dict[str, Any]) -> list[str]:
     """The named options as ``KEY=VALUE``, texts quoted as YAML wants them."""
-    keys = {"split": "data.split", "states": "data.states", "model": "model", "out": "out"}
-    texts = {key: _quoted(options[name]) for name, key in keys.items() if options[name] is not None}
+    keys = {"split": "data.split", "states": "data.states", "model": "model", "out": "out", "init_from": "init_from"}
+    texts = {key: _quoted(options[name]) for name, key in keys.items() if options.get(name) is not None}
+    if options.get("freeze"):
+        texts["freeze"] = f"[{', '.join(_quoted(name) for name in options['freeze'])}]"
     if options["data"]:
         texts["data.path"] = f"[{', '.join(_quoted(path) for path in options['data'])}]"
     numbers = {name: options[name] for name in ("epochs", "batch_size", "max_time", "seed") if options[name] is not None}

@@ -77,16 +77,21 @@ def save_potential(
 
 
 def load_potential(
-    path_or_name: str | os.PathLike[str], device: str | torch.device = "cpu", dtype: torch.dtype | None = None
-) -> Potential:
+    path_or_name: str | os.PathLike[str], device: str | torch.device = "cpu", dtype: torch.dtype | None = None,
+    *, denoising: bool = False,
+) -> Potential:  # fmt: skip
     """The potential of a checkpoint (name in models/, file, folder, or run folder), in evaluation mode.
 
-    `dtype` casts the model (``torch.float32`` or ``torch.float64``); None keeps it as stored.
+    `dtype` casts the model (``torch.float32`` or ``torch.float64``); None keeps it as stored. What `mlff pretrain` wrote is
+    refused, as its energies are none, unless `denoising` says that it is known.
     """
     from mlff.potential.potential import Potential, PotentialConfig
 
     path = resolve(path_or_name)
     document, tensors = read_checkpoint(path)
+    if document["extra"].get("denoising") and not denoising:
+        raise ValueError(f"`{path}` was pre-trained to find noise and knows no energies; train it on them "
+                         f"first: `mlff train --data FILE.h5 --init-from {path_or_name} --out RUN`")
     try:
         potential = Potential(PotentialConfig.model_validate(document["potential"]))
     except ValidationError as error:

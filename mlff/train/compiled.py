@@ -37,7 +37,7 @@ Step = Callable[..., list[Tensor]]
 
 
 class CompiledGradient:
-    """The gradient of the loss in all parameters of a potential, compiled once a kind of batch.
+    """The gradient of the loss in the trained parameters of a potential, compiled once a kind of batch.
 
     A kind is which tensors a batch has (a cell, forces, ...); sizes may vary. Where compilation fails or its result is not
     that of eager torch, the kind is computed eagerly, and a warning says so once.
@@ -47,12 +47,13 @@ class CompiledGradient:
         self.potential = potential
         self.config = config
         self._names = [name for name, _ in potential.named_parameters()]
+        self._trained = [parameter.requires_grad for parameter in potential.parameters()]
         self._steps: dict[tuple[str, ...], Step | None] = {}
 
     def __call__(
         self, graph: Graph, targets: Targets, counts: Tensor, *, forces: bool, stress: bool
     ) -> tuple[Tensor, Tensor, list[Tensor]] | None:
-        """Loss, absolute errors ``[3]`` and gradients of the parameters in their order; None: the batch is to be done eagerly.
+        """Loss, absolute errors ``[3]`` and gradients of the trained parameters in order; None: the batch is for eager torch.
 
         `counts` are the numbers of values that the loss divides by, ``[3]``, those of other processes included.
         """
@@ -81,13 +82,14 @@ class CompiledGradient:
             num_atoms, counts = inputs[-2:]
             absent: dict[str, Any] = {name: None for name in GRAPH_TENSORS if name not in names}
             graph = Graph(**graph_tensors, **absent, cutoff=cutoff, num_graphs=num_atoms.shape[0])
-            parameters = [parameter.detach().requires_grad_(True) for parameter in parameters]
+            parameters = [parameter.detach().requires_grad_(trained) for parameter, trained in zip(parameters, self._trained)]
+            variables = [parameter for parameter in parameters if parameter.requires_grad]
             prediction = functional_call(
                 self.potential, dict(zip(self._names, parameters)), (graph,), {"forces": forces, "stress": stress}
             )
             sums, absolute = loss_terms(prediction, Targets(values, valid, num_atoms), self.config)
             loss = weighted_loss(sums, counts, self.config)
-            gradients = torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
+            gradients = torch.autograd.grad(loss, variables, allow_unused=True, materialize_grads=True)
             return [tensor.detach() for tensor in (loss, absolute, *gradients)]
 
         return step

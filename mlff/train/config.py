@@ -13,7 +13,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
-from mlff.train.data_config import DataConfig
+from mlff.train.data_config import DataConfig, split_text
 from mlff.train.section import Section
 
 ALIASES = {"lr": "learning_rate", "num_epochs": "epochs", "max_epochs": "epochs", "output": "out", "rho": "energy"}
@@ -102,6 +102,10 @@ class TrainConfig(Section):
     data: DataConfig = DataConfig()
     model: dict[str, Any] = Field(default={"name": DEFAULT_MODEL}, validate_default=True)
     """``name`` of the architecture (painn where it is left out) and any of its options; also just the name."""
+    init_from: str | None = Field(None, min_length=1)
+    """Begin with the weights of this model (run folder, checkpoint or shipped name), whose architecture is taken, too."""
+    freeze: tuple[str, ...] = ()
+    """With ``init_from``: beginnings of the names of parameters that stay as they are, such as ``model.embedding``."""
     potential: PotentialSection = PotentialSection()
     loss: LossConfig = LossConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
@@ -145,6 +149,11 @@ class TrainConfig(Section):
         options = {key: option for key, option in section.items() if key != "name"}
         return {"name": section["name"], **model_config(section["name"], **options).model_dump(mode="json", exclude={"name"})}
 
+    @field_validator("freeze", mode="before")
+    @classmethod
+    def _read_freeze(cls, value: Any) -> Any:
+        return split_text(value) or ()
+
     @field_validator("devices")
     @classmethod
     def _check_devices(cls, value: int | str) -> int | str:
@@ -153,7 +162,10 @@ class TrainConfig(Section):
         return value
 
     @model_validator(mode="after")
-    def _check_compile(self) -> TrainConfig:
+    def _check_together(self) -> TrainConfig:
+        if self.freeze and self.init_from is None:
+            raise ValueError("`freeze` keeps weights of a model that `init_from` names; new, random ones are not to be kept: "
+                             "name a model, or leave `freeze` out")
         if self.compile and self.precision == "bf16-mixed":
             raise ValueError("`compile` works with `precision` 32-true and 64-true, not with bf16-mixed; leave one of them out")
         return self
@@ -168,6 +180,10 @@ class TrainConfig(Section):
         merged = _copy(values or {})
         for override in overrides:
             _apply(merged, override)
+        if merged.get("init_from"):
+            from mlff.train.initial import inherit
+
+            merged = inherit(merged)
         try:
             return cls.model_validate(merged)
         except ValidationError as error:

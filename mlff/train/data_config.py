@@ -84,6 +84,9 @@ class DataConfig(Section):
     """Use this many training frames, evenly spaced through the split; all by default. Likewise the next two."""
     num_val: int | None = Field(None, ge=1)
     num_test: int | None = Field(None, ge=1)
+    noise: float | None = Field(None, gt=0)
+    """Pre-training by denoising (`mlff pretrain`): standard deviation, Å, of Gaussian noise on the coordinates, which is
+    learned in place of energies and forces; null learns those."""
     states: tuple[int, ...] | None = None
     """Electronic states to learn, counted from 0 in the file's order; all by default."""
     validation_frames: int | None = Field(1000, ge=1)

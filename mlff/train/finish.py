@@ -62,7 +62,10 @@ def finish(trainer: Trainer, reason: str, console: Console) -> RunResult:
     labels = data.state_labels
     console.print()
     console.print(error_table({part: each.errors() for part, each in metrics.items()}, labels))
-    lines = closing_lines(folder.path, reason, trainer.best_epoch, " ".join(map(str, data.dataset.paths)))
+    if data.noise is None:
+        lines = closing_lines(folder.path, reason, trainer.best_epoch, " ".join(map(str, data.dataset.paths)))
+    else:
+        lines = denoising_lines(folder.path, reason, trainer.best_epoch)
     console.print(lines, highlight=False, markup=False, soft_wrap=True)
     return RunResult(folder.path, reason, trainer.best_epoch, metrics)
 
@@ -133,6 +136,16 @@ def closing_lines(folder: Path, reason: str, best_epoch: int, data: str) -> str:
         f"    mlff evaluate {folder} {data}\n"
         f"    mlff optimize {folder} molecule.xyz\n"
         f"    mlff md {folder} molecule.xyz\n"
+    )
+
+
+def denoising_lines(folder: Path, reason: str, best_epoch: int) -> str:
+    """The same of a model that was pre-trained, which is to be trained before it can be used."""
+    return (
+        f"Stopped: {reason}. The model of epoch {best_epoch} is kept; see {folder / 'report.html'}\n\n"
+        f"Its forces point from noisy structures back to where the atoms were, 1 eV/Å for a standard deviation of the noise: "
+        f"a model that finds none of it has an RMSE a little below 1000 meV/Å. Train it on energies and forces:\n\n"
+        f"    mlff train --data FILE.h5 --init-from {folder} --out RUN\n"
     )
 
 

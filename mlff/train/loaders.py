@@ -49,11 +49,14 @@ class BatchLoader:
         self._cache: dict[int, HalfList] = {}
         self._room = cache_bytes
 
-    def load(self, indices: np.ndarray) -> tuple[Graph, Targets]:
-        """The graph and the reference values of these frames."""
+    def load(self, indices: np.ndarray, epoch: int | None = None) -> tuple[Graph, Targets]:
+        """The graph and the reference values of these frames.
+
+        `epoch` is that of training, None for measuring: loaders whose frames change from epoch to epoch look at it.
+        """
         batch = self.dataset.batch(np.asarray(indices))
         graph = batch_graph(batch, self.cutoff, neighbors=self._neighbors(indices, batch), device=self.device)
-        return _with_volume(graph), targets_of(batch, self.states, self.device, self.dtype)
+        return with_volume(graph), targets_of(batch, self.states, self.device, self.dtype)
 
     def _neighbors(self, indices: np.ndarray, batch: Batch) -> list[HalfList]:
         lists = []
@@ -78,7 +81,7 @@ class BatchLoader:
         return lists
 
 
-def _with_volume(graph: Graph) -> Graph:
+def with_volume(graph: Graph) -> Graph:
     """The graph with a unit cell for each molecule among crystals, so that its stress, which nothing reads, is a number."""
     if graph.cell is None:
         return graph

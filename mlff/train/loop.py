@@ -20,11 +20,11 @@ from mlff.train.config import TrainConfig
 from mlff.train.divergence import DivergenceWatch, TrainingDiverged
 from mlff.train.ema import MovingAverage
 from mlff.train.gradients import FlatGradient, sum_over_processes
-from mlff.train.loaders import BatchLoader, epoch_batches
+from mlff.train.loaders import epoch_batches
 from mlff.train.logs import RunLogs
 from mlff.train.loss import loss_terms, value_counts, weighted_loss
 from mlff.train.metrics import wants_stress
-from mlff.train.prepare import RunData, centre_energies, spread
+from mlff.train.prepare import RunData, centre_energies, make_loader, spread
 from mlff.train.progress import Display
 from mlff.train.run_folder import RunFolder
 from mlff.train.schedule import Schedule
@@ -47,9 +47,7 @@ class Trainer:
         """`fresh`: the weights are new. `started`: when the run's clock began, by ``time.monotonic()``."""
         self.config, self.data, self.fabric, self.folder, self.display = config, data, fabric, folder, display
         self.potential = potential.to(fabric.device).train()
-        self.loader = BatchLoader(
-            data.dataset, potential.cutoff, states=data.states, device=fabric.device, dtype=potential.dtype
-        )
+        self.loader = make_loader(config, data, potential, fabric.device)
         if fresh:
             centre_energies(self.potential, self.loader, data.train)
         self.ema = MovingAverage(self.potential, config.ema.decay, config.ema.warmup)
@@ -148,7 +146,7 @@ class Trainer:
         part = indices[fabric.global_rank :: fabric.world_size]
         counts = self.sums.new_zeros(3)
         if len(part):
-            graph, targets = self.loader.load(part)
+            graph, targets = self.loader.load(part, self.epoch)
             forces, stress = config.loss.forces > 0, config.loss.stress > 0 and wants_stress(graph, targets)
             counts = value_counts(targets, forces=forces, stress=stress)
         all_counts = sum_over_processes(self.fabric, counts)
@@ -236,7 +234,9 @@ class Trainer:
         )
 
     def _save_model(self, errors: ValidationErrors) -> None:
-        save_potential(self.ema.averaged, self.folder.model, extra=self.data.description | {
+        config = self.config
+        begun = {} if config.init_from is None else {"init_from": config.init_from, "freeze": list(config.freeze)}
+        save_potential(self.ema.averaged, self.folder.model, extra=self.data.description | begun | {
             "best_epoch": self.best_epoch, "validation": errors.row()
         })  # fmt: skip
 

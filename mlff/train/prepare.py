@@ -19,6 +19,7 @@ from mlff.models import model_config
 from mlff.potential.potential import Potential
 from mlff.train.config import LossConfig, TrainConfig
 from mlff.train.data_config import DataConfig
+from mlff.train.denoise import NoisyLoader, check_denoising
 from mlff.train.filtering import Filtering, filter_parts
 from mlff.train.loaders import BatchLoader
 from mlff.train.metrics import check_states
@@ -43,6 +44,8 @@ class RunData:
     level_of_theory: str
     filtering: Filtering
     """What `data.filter` left of the split."""
+    noise: float | None = None
+    """Å; where it is given the data are for denoising, and their energies and forces are not looked at."""
 
     @property
     def fingerprint(self) -> str:
@@ -60,7 +63,7 @@ class RunData:
         return {
             "data": self.dataset.name, "split": self.split, "num_train": len(self.train), "states": list(self.states),
             "state_labels": list(self.state_labels), "level_of_theory": self.level_of_theory,
-            **self.filtering.description,
+            **self.filtering.description, **({} if self.noise is None else {"denoising": {"noise": self.noise}}),
         }  # fmt: skip
 
 
@@ -111,13 +114,16 @@ def prepare_data(config: DataConfig, loss: LossConfig) -> RunData:
         for part, count in (("train", config.num_train), ("val", config.num_val), ("test", config.num_test))
     )
     states = tuple(range(dataset.num_states)) if config.states is None else config.states
+    if config.noise is not None:
+        check_denoising(config, loss)
+        states = (0,)
     check_states(len(states), dataset.num_states, states)
     owners = {
         part: np.unique(dataset.locate(indices)[0]) for part, indices in (("train", train), ("val", val), ("test", test))
     }
     used = [dataset.systems[k] for k in owners["train"]]
     for quantity in ("energy", "forces", "stress"):
-        if getattr(loss, quantity) > 0 and not any(system.has(quantity) for system in used):
+        if config.noise is None and getattr(loss, quantity) > 0 and not any(system.has(quantity) for system in used):
             raise ValueError(f"`loss.{quantity}` is {getattr(loss, quantity)}, but the training frames of `{dataset.files}` "
                              f"have no {quantity}; set `loss.{quantity}=0`, or import the data again with {quantity}")
     known = {int(z) for system in used for z in system.atomic_numbers}
@@ -128,6 +134,8 @@ def prepare_data(config: DataConfig, loss: LossConfig) -> RunData:
                              f"frame has; make another split")
     most = max(dataset.systems, key=lambda system: system.num_states)
     levels = dict.fromkeys(system.level_of_theory for system in used if system.level_of_theory)
+    if config.noise is not None:
+        return RunData(dataset, split, train, val, test, states, ("noise",), "", filtering, config.noise)
     labels = tuple(most.state_labels[state] or f"state {state}" for state in states)
     return RunData(dataset, split, train, val, test, states, labels, ", ".join(levels), filtering)
 
@@ -150,13 +158,18 @@ def build_potential(config: TrainConfig, data: RunData, dtype: torch.dtype) -> P
     """A fresh potential for the data, its weights drawn from torch's global generator.
 
     Atomic reference energies are those of the configuration or a least-squares fit to the training frames; the scale of
-    the network's output is the RMS of the training forces (1 eV where there are none).
+    the network's output is the RMS of the training forces (1 eV where there are none). For denoising the references are zero
+    and the scale is that of the target, 1 eV.
     """
     owners = np.unique(data.dataset.locate(data.train)[0])
     species = sorted({int(z) for k in owners for z in data.dataset.systems[k].atomic_numbers})
     given = config.potential.atomic_energies
-    energies = _fit(data, species, config.loss.energy) if given == "fit" else _given(given, species)
-    rms = force_rms(data.dataset, data.train) if any(data.dataset.systems[k].has("forces") for k in owners) else float("nan")
+    if data.noise is not None:
+        energies, rms = dict.fromkeys(species, 0.0), 1.0
+    else:
+        energies = _fit(data, species, config.loss.energy) if given == "fit" else _given(given, species)
+        has_forces = any(data.dataset.systems[k].has("forces") for k in owners)
+        rms = force_rms(data.dataset, data.train) if has_forces else float("nan")
     name, options = config.model["name"], {key: value for key, value in config.model.items() if key != "name"}
     return Potential.build(
         model_config(name, **options),
@@ -168,13 +181,24 @@ def build_potential(config: TrainConfig, data: RunData, dtype: torch.dtype) -> P
     ).to(dtype)
 
 
+def make_loader(config: TrainConfig, data: RunData, potential: Potential, device: torch.device) -> BatchLoader:
+    """What reads the frames of a run: with their energies and forces, or with noise to be found."""
+    if data.noise is None:
+        return BatchLoader(data.dataset, potential.cutoff, states=data.states, device=device, dtype=potential.dtype)
+    return NoisyLoader(data.dataset, potential.cutoff, data.noise, config.seed, device=device, dtype=potential.dtype)
+
+
 @torch.no_grad()
 def centre_energies(potential: Potential, loader: BatchLoader, indices: np.ndarray) -> None:
     """Set the biases of the last layer so that a fresh potential is right on average, for each state.
 
     Without it the first steps go into an offset of several eV: the random network's own, and that of excited states,
-    which share their reference energies with the ground state. Least squares on some of the training frames.
+    which share their reference energies with the ground state. Least squares on some of the training frames. A bias that is
+    frozen stays.
     """
+    bias = potential.head.network[-1].get_parameter("bias")
+    if not bias.requires_grad:
+        return
     residuals, sizes = [], []
     for chosen in np.array_split(spread(indices, CENTRE_FRAMES), CENTRE_FRAMES // 16):
         if len(chosen) == 0:
@@ -188,7 +212,6 @@ def centre_energies(potential: Potential, loader: BatchLoader, indices: np.ndarr
     if sizes:
         residual, size = torch.cat(residuals), torch.cat(sizes)
         shift = (residual * size).sum(0) / size.square().sum(0).clamp(min=1)
-        bias = potential.head.network[-1].get_parameter("bias")
         bias.add_((shift / potential.config.scale).to(bias.dtype))
 
 

@@ -13,9 +13,11 @@ from lightning_fabric import Fabric
 from rich.console import Console
 
 from mlff.potential.potential import Potential, PotentialConfig
+from mlff.potential.pretrained import list_models
 from mlff.train import snapshot
 from mlff.train.config import TrainConfig
 from mlff.train.finish import RunResult, finish
+from mlff.train.initial import begin_from, freeze
 from mlff.train.loop import INTERRUPTED, Trainer
 from mlff.train.prepare import build_potential, prepare_data
 from mlff.train.progress import make_display
@@ -53,16 +55,21 @@ def train(config: TrainConfig, *, resume: bool = False, console: Console | None 
         folder.check_new()
     fabric.launch()
     console = console or Console()
+    messages = [data.filtering.message]
     with process_settings(config, fabric.device):
         if saved is None:
             with warnings.catch_warnings(action=None if first else "ignore"):
                 potential = build_potential(config, data, DTYPES[config.precision])
+                if config.init_from is not None:
+                    potential, told = begin_from(config, data, potential)
+                    messages += told
         else:
             potential = Potential(PotentialConfig.model_validate(saved[1]["potential"])).to(DTYPES[config.precision])
+        messages.append(freeze(potential, config.freeze))
         display = make_display(console, silent=not fabric.is_global_zero)
         trainer = Trainer(config, data, potential, fabric, folder, display, fresh=saved is None, started=started)
-        if data.filtering.message:
-            display.message(data.filtering.message)
+        for message in filter(None, messages):
+            display.message(message)
         if saved is not None:
             snapshot.restore(trainer, *saved)
             if (done := trainer.stop_reason()) and folder.has_results():
@@ -113,10 +120,12 @@ def process_settings(config: TrainConfig, device: torch.device) -> Iterator[None
 
 
 def portable(config: TrainConfig) -> TrainConfig:
-    """The configuration with the data's paths made absolute, so that the run resumes from any working directory."""
+    """The configuration with absolute paths of data and ``init_from``, so that the run resumes from any working directory."""
     paths = tuple(os.path.abspath(path) if os.path.isfile(path) else path for path in config.data.paths)
     data = config.data.model_copy(update={"path": paths[0] if len(paths) == 1 else paths})
-    return config.model_copy(update={"data": data})
+    named = config.init_from is None or config.init_from in list_models()
+    init_from = config.init_from if named else os.path.abspath(str(config.init_from))
+    return config.model_copy(update={"data": data, "init_from": init_from})
 
 
 def _launched_by_another() -> bool:
