@@ -50,7 +50,7 @@ def read_ascii(path: Path) -> tuple[SharcHeader, SharcFrames]:
     kept: list[dict[_Key, np.ndarray]] = []
     lost = len(before.strip(b"* \n\r"))
     problems = [f"{lost} bytes before the first frame dropped, they begin no frame"] if lost else []
-    sizes = Counter(len(table[0, ""].split()) for table in tables)
+    sizes = Counter(len(words) for table in tables if (words := table[0, ""].split()))
     usual = max(sizes, key=lambda size: (sizes[size], -size), default=1)
     last_whole = True
     for k, table in enumerate(tables):
