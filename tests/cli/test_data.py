@@ -87,6 +87,15 @@ def test_a_split_is_not_replaced_by_accident(tmp_path, source, mlff):
         (["import", "h2.xyz", "-o", "no/x.h5"], "the folder no does not exist"),
         (["import", "h2.xyz", "-o", "x.h5", "--every", "0"], "0 is not in the range x>=1"),
         (["split", "absent.h5", "--by", "time"], "there is no file"),
+        (["import", "h2.h5", "-o", "x.h5"], "h2.h5 is a native file already"),
+        (["import", "h2.xyz", "-o", "."], ". is a folder; the name of a file was expected"),
+        (["import", "h2.xyz", "-o", "x.h5", "--charge", "nan"], "`charge` is nan"),
+        (["import", "h2.xyz", "-o", "x.h5", "--split-name", "a/b", "--append", "--overwrite"], "not both"),
+        (["info", "h2.h5", "--system", "H3"], "has no system 'H3'; it has: H2"),
+        (["finalize", "."], "is a folder"),
+        (["split", "h2.h5", "--by", "random", "--seed", "-1"], "-1 is not in the range x>=0"),
+        (["split", "h2.h5", "--by", "time", "--split-name", "."], "not beginning with '.'"),
+        (["split", "h2.h5", "--by", "trajectory", "--val", "t0,t1", "--test", "t2,t3,t4"], "at least one to train on"),
         (["split", "h2.h5", "--by", "time", "--fractions", "1", "1", "1"], "with the sum 1"),
         (["split", "h2.h5", "--by", "time", "--val", "t1"], "goes with --by trajectory, not --by time"),
         (["split", "h2.h5", "--by", "time", "--seed", "1"], "--seed has no effect"),
@@ -108,6 +117,36 @@ def test_what_was_dropped_is_printed(tmp_path, source, mlff):
     output = mlff("import", source, "-o", tmp_path / "h2.h5")
     assert "49 frames written" in output and re.search(r"! h2.xyz: line 197 to the end, line \d+: dropped", output)
     assert "nothing was written" in mlff("import", source, "-o", tmp_path / "strict.h5", "--strict", code=2)
+
+
+def test_several_systems_are_a_line_each_and_one_is_shown_by_name(tmp_path, mlff):
+    path, frame = tmp_path / "many.xyz", FRAME.format(e=-1, t="t0", time=0)
+    path.write_text("".join(frame.replace("\nH", f"\n{symbol}").replace("t0", symbol) for symbol in ("He", "Ne", "Ar")))
+    mlff("import", path, "-o", tmp_path / "many.h5")
+    text = mlff("info", tmp_path / "many.h5")
+    assert re.search(r"system +frames +trajectories +atoms +states +charge", text) and "--system NAME" in text
+    assert re.search(r"\n  Ne2 +1 +1 +2 +1 +0\n", text) and "positions" not in text
+    text = mlff("info", tmp_path / "many.h5", "--system", "Ne2")
+    assert "system Ne2: 1 frame, 2 atoms, 1 state, charge 0, 1 trajectory" in text and "positions" in text
+
+
+def test_a_report_of_many_runs_stays_a_screenful():
+    from mlff.data.importers.report import ImportReport, Row
+
+    figures = {"num_hops": 1.0, "smallest_distance": 0.9, "coupling_slope": 1.0, "soc_asymmetry": 1e-9, "force_fit": 1.0}
+    rows = [Row(f"TRAJ_{k:05}", 100 + k, "crashed", figures) for k in range(300)]
+    problems = [f"TRAJ_{k:05}: the run ended at step {k} of 300" for k in range(300)] + ["TRAJ_00007: one hop is odd"]
+    notes = [f"TRAJ_{k:05}: {k} frames of SHARC" for k in range(300)]
+    for width in (60, 80, 120):
+        lines = ImportReport(notes, ["split 'given'"], problems, rows, 30_000).text(width=width).splitlines()
+        assert len(lines) < 50 and all(len(line) <= width for line in lines if line[:4] in ("    ", "TRAJ") and ":" not in line)
+        assert lines[0] == "TRAJ_00000: 0 frames of SHARC (and 299 more like this)"
+        assert lines[-2:] == [
+            "  ! TRAJ_00000: the run ended at step 0 of 300 (and 299 more like this)",
+            "  ! TRAJ_00007: one hop is odd",
+        ]
+        assert any("h/nac" in line for line in lines) and any("soc asym" in line for line in lines)
+        assert any("and 280 more trajectories" in line for line in lines)
 
 
 def test_the_formats_are_those_of_the_importers():

@@ -108,6 +108,7 @@ def test_one_state_is_plain_ase_and_what_schnetpack_asks_for(tmp_path):
     assert any("frames without any energy were left out" in line for line in report.lines) == (
         len(frames) < len(dataset)
     )
+    assert report.files == [(tmp_path / "out.db", len(frames))]
     for row, frame in zip(database.select(), frames, strict=True):
         atoms = row.toatoms()
         np.testing.assert_array_equal(atoms.positions, frame.positions)

@@ -114,7 +114,9 @@ def test_xarray_opens_it(tmp_path, dataset):
 
 def test_what_it_cannot_hold_is_said(tmp_path):
     dataset = written(tmp_path / "in.h5", np.random.default_rng(0), missing=0.0)
-    lines = export_frames(dataset, tmp_path / "out.nc", to="shnitsel").lines
+    report = export_frames(dataset, tmp_path / "out.nc", to="shnitsel")
+    lines = report.lines
+    assert report.files == [(tmp_path / "out.nc", len(dataset) - 3)]
     assert lines[0].startswith("SHNITSEL has no place for cell, stress, interstate_coupling, soc, overlap,")
     assert "SHNITSEL holds trajectories: 3 frames of no known trajectory were left out" in lines
     with h5py.File(tmp_path / "out.nc") as file:
