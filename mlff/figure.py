@@ -60,6 +60,8 @@ def save(figure: Figure, path: str | Path) -> Path:
     try:
         figure.savefig(aside, format=ending if ending in FORMATS else "png", dpi=DPI, facecolor="white")
         os.replace(aside, path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         aside.unlink(missing_ok=True)
     return path
