@@ -3,7 +3,7 @@
 The forces of a model are trained to point back to where the atoms were. With noise u of standard deviation sigma around
 relaxed structures x0, the gradient of the logarithm of the density of noisy structures is, in expectation, -u / sigma^2
 (Vincent, Neural Computation 23, 1661, 2011), and near a minimum it is a force over k_B T: learning it is learning a force
-field (Zaidi et al., ICLR 2023, arXiv:2206.00133, equations 2 to 5). Zaidi et al. predict u / sigma from vector features of the
+field (Zaidi et al., ICLR 2023, arXiv:2206.00133). Zaidi et al. predict u / sigma from vector features of the
 network; here it is the gradient of the energy, so that every architecture and the whole energy head are pre-trained. The target
 is F = -u / sigma * 1 eV/Å: its RMS is 1 eV/Å like that of the forces at some hundred kelvin.
 """

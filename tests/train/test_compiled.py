@@ -89,3 +89,20 @@ def test_a_compiled_gradient_that_is_wrong_is_not_used(potential, azobenzene, mo
 def test_compiling_and_bf16_exclude_each_other():
     with pytest.raises(ValueError, match="`compile` works with `precision` 32-true and 64-true"):
         TrainConfig.build({"compile": True, "precision": "bf16-mixed"})
+
+
+def test_frozen_parameters_are_traced_without_a_gradient(potential, azobenzene, monkeypatch):
+    monkeypatch.setattr(torch, "compile", lambda traced, **_: traced)
+    names = ("model.embedding", "head.network.0")
+    frozen = [parameter for name, parameter in potential.named_parameters() if name.startswith(names)]
+    for parameter in frozen:
+        parameter.requires_grad_(False)
+    trained = [parameter for parameter in potential.parameters() if parameter.requires_grad]
+    assert frozen and trained
+    graph, targets = BatchLoader(azobenzene, potential.cutoff).load(np.arange(4))
+    loss, _, gradients = ask(CompiledGradient(potential, CONFIG), graph, targets)
+    sums, _ = loss_terms(potential(graph), targets, CONFIG)
+    expected = weighted_loss(sums, value_counts(targets, forces=True, stress=False), CONFIG)
+    torch.testing.assert_close(loss, expected.detach())
+    for mine, eager_gradient in zip(gradients, torch.autograd.grad(expected, trained), strict=True):
+        torch.testing.assert_close(mine, eager_gradient, rtol=1e-3, atol=1e-4 * float(eager_gradient.abs().max()))
