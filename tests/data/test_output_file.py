@@ -95,9 +95,16 @@ def test_a_durable_writer_asks_for_room_before_it_writes(tmp_path, monkeypatch):
     assert [each.name for each in HDF5Dataset(tmp_path / "a.h5").trajectories] == ["t0"]
 
 
+@pytest.fixture
+def handler():
+    """Python's own for Ctrl-C, which processes that a shell started in the background do not have."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield signal.default_int_handler
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("room", [0, 100, 30_000, 150_000])
-def test_ctrl_c_within_a_write_comes_after_it_and_is_an_interrupt(tmp_path, disk, room):
-    handler = signal.getsignal(signal.SIGINT)
+def test_ctrl_c_within_a_write_comes_after_it_and_is_an_interrupt(tmp_path, disk, room, handler):
     write(tmp_path / "a.h5")
     before = (tmp_path / "a.h5").read_bytes()
     disk(room, lambda: os.kill(os.getpid(), signal.SIGINT))
