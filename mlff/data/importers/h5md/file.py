@@ -46,13 +46,14 @@ def read_h5md(paths: Sequence[Path], options: ImportOptions) -> Iterator[Importe
 
 
 def _read(file: h5py.File, path: Path) -> Iterator[ImportedTrajectory]:
-    if "particles" not in file:
-        raise ValueError(f"{path.name} is no H5MD file: it has no group `particles`")
     try:
-        groups = [file[f"particles/{name}"] for name in file["particles"]]
+        anything = "particles" in file
+        groups = [file[f"particles/{name}"] for name in (file["particles"] if anything else ())]
         groups = [group for group in groups if isinstance(group, h5py.Group) and "position" in group]
     except DAMAGE as error:
         raise ValueError(f"{path.name} is damaged: {error}") from error
+    if not anything:
+        raise ValueError(f"{path.name} is no H5MD file: it has no group `particles`")
     if not groups:
         raise ValueError(f"{path.name} holds no trajectory: no group under `particles` has a `position`")
     digest = sha256(path)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import re
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ import yaml
 
 _SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C is 10 times faster
 _PACKED: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+_KEY = re.compile(rb"^(?:- |  )(\w+):", re.MULTILINE)  # of an item of the list
 
 
 @dataclass
@@ -119,6 +121,9 @@ def _items(path: Path, problems: list[str]) -> Iterator[bytes]:
 
 def _snapshot(text: bytes) -> Snapshot | str:
     """One snapshot, or why it is not whole."""
+    keys = _KEY.findall(text)
+    if len(set(keys)) < len(keys):  # YAML would take the last of each
+        return "it runs into another snapshot"
     try:
         held = yaml.load(text, Loader=_SafeLoader)[0]
         electronics = held["electronics"]
