@@ -7,39 +7,41 @@ import threading
 from collections.abc import Callable
 from types import CodeType, FrameType
 from typing import Any
+from weakref import WeakSet
 
 
 class Interrupts:
     """Holds Ctrl-C back while functions with the given ``codes`` run; ``raise_late`` raises it afterwards.
 
-    ``enter`` and ``leave`` say from when to when, and may be nested. Outside of these functions Ctrl-C is what it was.
+    It does so from the first ``enter`` until all owners have left or are gone. Outside of these functions Ctrl-C is what it
+    was.
     """
 
     def __init__(self, codes: frozenset[CodeType]) -> None:
         self._codes = codes
-        self._entered = 0
+        self._owners: WeakSet[object] = WeakSet()
         self._late = False
         self._before: Callable[[int, FrameType | None], Any] | None = None
 
-    def enter(self) -> None:
+    def enter(self, owner: object) -> None:
         """Begin; only the main thread is ever interrupted, so others need nothing."""
         if threading.current_thread() is not threading.main_thread():
             return
-        self._entered += 1
+        if not self._owners:
+            self._late = False
+        self._owners.add(owner)
         before = signal.getsignal(signal.SIGINT)
-        if self._entered == 1 and callable(before):
-            self._before, self._late = before, False
+        if callable(before) and before != self._came:
+            self._before = before
             signal.signal(signal.SIGINT, self._came)
 
-    def leave(self) -> None:
+    def leave(self, owner: object) -> None:
         """End."""
-        if threading.current_thread() is not threading.main_thread() or not self._entered:
+        self._owners.discard(owner)
+        if self._owners or threading.current_thread() is not threading.main_thread():
             return
-        self._entered -= 1
-        if not self._entered and self._before is not None:
-            if signal.getsignal(signal.SIGINT) == self._came:
-                signal.signal(signal.SIGINT, self._before)
-            self._before = None
+        if self._before is not None and signal.getsignal(signal.SIGINT) == self._came:
+            signal.signal(signal.SIGINT, self._before)
 
     def raise_late(self) -> None:
         """Raise KeyboardInterrupt if Ctrl-C came and was held back."""

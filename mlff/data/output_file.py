@@ -35,11 +35,11 @@ class OutputFile(h5py.File):
 
     def __init__(self, path: Path, mode: Literal["w", "r+"], *, called: Path | None = None, **options: Any) -> None:
         self._kept = _KeepsErrors(path, mode, called or path)
-        _interrupts.enter()
+        _interrupts.enter(self._kept)
         try:
             super().__init__(self._kept, mode, **options)
         except BaseException:
-            _interrupts.leave()
+            _interrupts.leave(self._kept)
             self._kept.close()
             raise
 
@@ -56,7 +56,7 @@ class OutputFile(h5py.File):
                 super().close()
             finally:
                 self._kept.close()
-                _interrupts.leave()
+                _interrupts.leave(self._kept)
             self.check()
 
 
