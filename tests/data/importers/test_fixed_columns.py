@@ -21,7 +21,7 @@ def read(lines):
 
 
 @given(
-    st.lists(st.tuples(*[st.floats(-1e5, 1e5)] * 3), min_size=1, max_size=40),
+    st.lists(st.tuples(*[st.floats(-9e4, 9e4)] * 3), min_size=1, max_size=40),
     st.integers(1, 8),
     st.integers(0, 3),
 )
