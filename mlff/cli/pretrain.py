@@ -45,19 +45,14 @@ def command(
     No energies or forces are learned, so what comes out is a beginning for `mlff train --init-from` and no force field yet.
     Everything else is as in `mlff train`, and `mlff train --resume RUN` goes on after an interruption.
     """
-    from pathlib import Path
-
-    from mlff.cli.train import named_overrides, told
+    from mlff.cli.train import config_and_overrides, each_once, named_overrides, told
     from mlff.train.config import TrainConfig, read_yaml
     from mlff.train.trainer import train
 
-    if config is not None and "=" in config and not Path(config).is_file():
-        overrides, config = (config, *overrides), None
     own = {"data.noise": noise, "data.filter.max_force": max_force}
-    changes = [*overrides, *named_overrides(options), *(f"{key}={value}" for key, value in own.items() if value is not None)]
-    keys = [change.partition("=")[0].strip() for change in changes]
-    if twice := sorted({key for key in keys if keys.count(key) > 1}):
-        raise ValueError(f"`{twice[0]}` is given twice on the command line; give it once")
+    config, overrides = config_and_overrides(config, overrides)
+    given = [f"{key}={value}" for key, value in own.items() if value is not None]
+    changes = each_once([*overrides, *named_overrides(options), *given])
     run_config = TrainConfig.build(_over(DEFAULTS, read_yaml(config) if config is not None else {}), changes)
     if run_config.out is None:
         raise ValueError("no folder to write the run to was given; name one with --out RUN")

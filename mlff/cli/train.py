@@ -61,12 +61,8 @@ def command(
     from mlff.train.run_folder import resume_config
     from mlff.train.trainer import train
 
-    if config is not None and "=" in config and not Path(config).is_file():
-        overrides, config = (config, *overrides), None
-    changes = [*overrides, *named_overrides(options)]
-    keys = [change.partition("=")[0].strip() for change in changes]
-    if twice := sorted({key for key in keys if keys.count(key) > 1}):
-        raise ValueError(f"`{twice[0]}` is given twice on the command line; give it once")
+    config, overrides = config_and_overrides(config, overrides)
+    changes = each_once([*overrides, *named_overrides(options)])
     if resume is not None:
         if config is not None:
             raise ValueError(f"--resume takes its configuration from the run; leave `{config}` out")
@@ -95,6 +91,21 @@ def told(results: list[RunResult], folder: str) -> None:
     if results and results[-1].stop_reason == "interrupted":
         click.echo(f"Interrupted; go on with: mlff train --resume {folder}")
         raise SystemExit(130)
+
+
+def config_and_overrides(config: str | None, overrides: tuple[str, ...]) -> tuple[str | None, tuple[str, ...]]:
+    """The configuration file, where the first word is one, and the words that are ``KEY=VALUE``."""
+    if config is not None and "=" in config and not Path(config).is_file():
+        return None, (config, *overrides)
+    return config, overrides
+
+
+def each_once(changes: list[str]) -> list[str]:
+    """The same ``KEY=VALUE``, after a look that no key is there twice."""
+    keys = [change.partition("=")[0].strip() for change in changes]
+    if twice := sorted({key for key in keys if keys.count(key) > 1}):
+        raise ValueError(f"`{twice[0]}` is given twice on the command line; give it once")
+    return changes
 
 
 def named_overrides(options: dict[str, Any]) -> list[str]:
