@@ -19,6 +19,7 @@ class Addition:
 
     number: int
     system: str
+    first: int  #: its first row among the system's frames
     columns: Mapping[str, np.ndarray]
     row: Mapping[str, object]
 
@@ -33,7 +34,7 @@ def new_columns(file: h5py.File, additions: Sequence[Addition]) -> Callable[[h5p
                 lacking.setdefault(each.system, {})[key] = (values.shape[1:], values.dtype)
     if not lacking:
         return None
-    rows = {each.system: int(each.row["first"]) for each in reversed(additions)}  # type: ignore[call-overload]
+    rows = {each.system: each.first for each in reversed(additions)}
 
     def make(changed: h5py.File) -> None:
         for system, columns in lacking.items():
@@ -64,7 +65,7 @@ def _system(addition: Addition) -> str:
 
 
 def _write_frames(frames: h5py.Group, additions: Sequence[Addition]) -> None:
-    first = int(additions[0].row["first"])  # type: ignore[call-overload]
+    first = additions[0].first
     counts = [len(each.columns["positions"]) for each in additions]
     for key, dataset in frames.items():
         written = len(dataset)

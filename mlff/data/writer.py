@@ -195,7 +195,7 @@ class HDF5Writer:
             "source": _text(source, SOURCE_LENGTH),
             "source_sha256": source_sha256.encode(),
         }
-        self._pending.append(Addition(number, system, columns, row))
+        self._pending.append(Addition(number, system, first, columns, row))
         num_bytes = sum(values.nbytes for values in columns.values())
         self._pending_bytes += num_bytes
         try:
