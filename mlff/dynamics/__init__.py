@@ -1,7 +1,11 @@
-"""What the commands run, callable from Python: relaxation and molecular dynamics."""
+"""What the commands run, callable from Python: relaxation, molecular dynamics and vibrations."""
 
 from .conservation import EnergyLog
 from .md import Simulation, SimulationExploded, run_md
 from .relax import Relaxation, run_relaxation
+from .vibrations import NormalModes, hessian, normal_modes
 
-__all__ = ["EnergyLog", "Relaxation", "Simulation", "SimulationExploded", "run_md", "run_relaxation"]
+__all__ = [
+    "EnergyLog", "NormalModes", "Relaxation", "Simulation", "SimulationExploded", "hessian", "normal_modes", "run_md",
+    "run_relaxation",
+]  # fmt: skip
