@@ -8,10 +8,13 @@ from ..nn import Features
 
 
 class EnergyHead(nn.Module):
-    """A two-layer network on every atom's scalars, one output a state: F to F // 2 to S."""
+    """A two-layer network on every atom's scalars, one output a state: F to F // 2 to S; ``linear``: F to S in one step."""
 
-    def __init__(self, num_features: int, num_states: int) -> None:
+    def __init__(self, num_features: int, num_states: int, *, linear: bool = False) -> None:
         super().__init__()
+        if linear:
+            self.network = nn.Sequential(nn.Linear(num_features, num_states))
+            return
         num_hidden = max(num_features // 2, 1)
         self.network = nn.Sequential(
             nn.Linear(num_features, num_hidden), nn.SiLU(), nn.Linear(num_hidden, num_states)

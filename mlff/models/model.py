@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -26,6 +27,14 @@ class ModelConfig(BaseModel):
     num_features: int = Field(default=128, gt=0)
     """Length F of an atom's scalar features."""
 
+    def for_species(self, species: Sequence[int]) -> ModelConfig:
+        """The settings for data with these elements, ascending atomic numbers; the same for a model that takes any.
+
+        Raises:
+            ValueError: the settings name elements, and some of the data's are not among them.
+        """
+        return self
+
 
 class Model(nn.Module, ABC):
     """A map from a graph to features of its atoms."""
@@ -46,6 +55,11 @@ class Model(nn.Module, ABC):
     def symmetry(self) -> Symmetry:
         """The group of rotations (and, for O(3), reflections) that leaves the scalar features unchanged."""
         return "O(3)"
+
+    @property
+    def linear_readout(self) -> bool:
+        """Whether the energy is a linear function of the scalars, as where they come out of a model's own readout network."""
+        return False
 
     @abstractmethod
     def forward(self, graph: Graph) -> Features:

@@ -56,7 +56,7 @@ class Potential(nn.Module):
         super().__init__()
         self.config = config
         self.model = build_model(config.model)
-        self.head = EnergyHead(self.model.num_features, config.num_states)
+        self.head = EnergyHead(self.model.num_features, config.num_states, linear=self.model.linear_readout)
         wrong = [z for z in config.species if not 1 <= z <= MAX_ATOMIC_NUMBER]
         if wrong or not config.species:
             raise ValueError(f"`species` is {config.species}; expected atomic numbers from 1 to {MAX_ATOMIC_NUMBER}")
@@ -95,6 +95,7 @@ class Potential(nn.Module):
         species = tuple(sorted({int(z) for z in species}))
         given = dict.fromkeys(species, 0.0) if atomic_energies is None else atomic_energies
         energies = {int(z): float(energy) for z, energy in given.items()}
+        model = model.for_species(species)
         return cls(
             PotentialConfig(
                 model=model, num_states=num_states, species=species, atomic_energies=energies, scale=scale, zbl=zbl
