@@ -13,7 +13,7 @@ from mlff.units import BOLTZMANN, INVERSE_CM
 
 from ..models.variants import CELL, NUMBERS, POSITIONS, VARIANTS, make_potential
 
-STEP = 1e-4
+STEP = 2e-5
 """angstrom, of finite differences."""
 
 
