@@ -84,6 +84,8 @@ def budget(training: dict[str, Any]) -> str:
     words = []
     if "wall_time_s" in training:
         words.append(f"{training['wall_time_s'] / 60:.0f} min")
+    if "processor_time_s" in training:
+        words.append(f"{training['processor_time_s'] / 60:.0f} processor min")
     if "epochs" in training:
         words.append(f"{training['epochs']} epochs")
     if "device" in training:

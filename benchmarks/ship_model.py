@@ -15,8 +15,15 @@ import yaml
 
 from mlff import load_potential, save_potential
 from mlff.potential.checkpoint import read_document
+from mlff.train.clock import MINUTES, SECONDS_KEY
 
 MODELS = Path(__file__).parents[1] / "models"
+
+
+def minutes(summary: dict[str, Any]) -> str:
+    """What training took, by the clock that the run was kept by."""
+    clock = next(clock for clock, key in SECONDS_KEY.items() if key in summary)
+    return f"{summary[SECONDS_KEY[clock]] / 60:.0f} {MINUTES[clock]}"
 
 
 def card(name: str, summary: dict[str, Any], config: str) -> str:
@@ -32,7 +39,7 @@ def card(name: str, summary: dict[str, Any], config: str) -> str:
         f'Use: `MLFFCalculator("{name}")`, `mlff md {name} molecule.xyz`. It knows the elements and the part of '
         "configuration space that it was trained on, no others.",
         "",
-        f"Training: {summary['wall_time_s'] / 60:.0f} minutes, {summary['epochs']} epochs, {summary['steps']:,} steps, "
+        f"Training: {minutes(summary)}, {summary['epochs']} epochs, {summary['steps']:,} steps, "
         f"{summary['frames_per_second']} frames/s on {summary['device']} ({summary['processes']} process(es), "
         f"{summary['threads']} thread(s)); stopped: {summary['stop_reason']}; the weights are those of epoch "
         f"{summary['best_epoch']}. {versions}.",
@@ -79,7 +86,8 @@ def main(run: Path, name: str, level_of_theory: str | None, into: Path) -> None:
         raise click.ClickException(f"{run} has no summary.json: it is not a finished run")
     summary = json.loads(file.read_text())
     level = summary["dataset"]["level_of_theory"] = summary["dataset"]["level_of_theory"] or level_of_theory
-    cost = {key: summary[key] for key in ("epochs", "steps", "wall_time_s", "frames_per_second", "device")}
+    costs = ("epochs", "steps", *SECONDS_KEY.values(), "frames_per_second", "device")
+    cost = {key: summary[key] for key in costs if key in summary}
     extra = read_document(run / "model")["extra"] | cost
     extra |= {"level_of_theory": level or "", "errors": summary["errors"]}
     folder = save_potential(load_potential(run), into / name, extra=extra)

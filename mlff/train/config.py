@@ -13,6 +13,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
+from mlff.train.clock import Clock
 from mlff.train.data_config import DataConfig, split_text
 from mlff.train.section import Section
 
@@ -118,6 +119,10 @@ class TrainConfig(Section):
     max_time: float | None = Field(None, gt=0)
     """Minutes of training after which the run stops, with its learning-rate schedule at its end; null has no limit.
     A resumed run counts what was spent before."""
+    clock: Clock = "wall"
+    """What `max_time` and the times on record count: ``wall`` minutes as they pass, or ``processor`` minutes, which all
+    threads of the (first) process work: on a machine that others use, runs of equal `max_time` then get equal work done.
+    The compiler that `compile` starts works in processes of its own, which do not count."""
     seed: int = Field(0, ge=0, lt=2**63)
     precision: Literal["32-true", "64-true", "bf16-mixed"] = "32-true"
     """Arithmetic of the network; energies are summed in float64 whatever it is."""
@@ -166,6 +171,8 @@ class TrainConfig(Section):
         if self.freeze and self.init_from is None:
             raise ValueError("`freeze` keeps weights of a model that `init_from` names; new, random ones are not to be kept: "
                              "name a model, or leave `freeze` out")
+        if self.clock == "processor" and self.accelerator == "cuda":
+            raise ValueError("`clock` is `processor`, but on a GPU the processor is not what works; use `clock: wall`")
         if self.compile and self.precision == "bf16-mixed":
             raise ValueError("`compile` works with `precision` 32-true and 64-true, not with bf16-mixed; leave one of them out")
         return self

@@ -17,6 +17,7 @@ from rich.table import Table
 
 from mlff import __version__
 from mlff.data import HDF5Dataset
+from mlff.train.clock import SECONDS_KEY
 from mlff.train.metrics import Errors, Metrics, evaluate
 from mlff.train.progress import counting_bar
 from mlff.train.state import replace_file
@@ -82,7 +83,7 @@ def summarize(trainer: Trainer, reason: str, metrics: dict[str, Metrics]) -> dic
         "steps": trainer.step,
         "best_epoch": trainer.best_epoch,
         "best_val_loss": trainer.best_loss,
-        "wall_time_s": round(trainer.elapsed, 1),
+        SECONDS_KEY[config.clock]: round(trainer.elapsed, 1),
         "frames_per_second": round(seen / trainer.train_seconds, 2) if trainer.train_seconds else None,
         "num_parameters": sum(parameter.numel() for parameter in trainer.potential.parameters()),
         "state_labels": list(data.state_labels),

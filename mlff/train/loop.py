@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -15,6 +14,7 @@ from torch import Tensor
 from mlff.potential.checkpoint import save_potential
 from mlff.potential.potential import Potential
 from mlff.train import snapshot
+from mlff.train.clock import CLOCKS, MINUTES
 from mlff.train.compiled import CompiledGradient
 from mlff.train.config import TrainConfig
 from mlff.train.divergence import DivergenceWatch, TrainingDiverged
@@ -44,7 +44,7 @@ class Trainer:
         self, config: TrainConfig, data: RunData, potential: Potential, fabric: Fabric, folder: RunFolder, display: Display,
         *, fresh: bool, started: float,
     ) -> None:  # fmt: skip
-        """`fresh`: the weights are new. `started`: when the run's clock began, by ``time.monotonic()``."""
+        """`fresh`: the weights are new. `started`: when the run began, by the configuration's clock."""
         self.config, self.data, self.fabric, self.folder, self.display = config, data, fabric, folder, display
         self.potential = potential.to(fabric.device).train()
         self.loader = make_loader(config, data, potential, fabric.device)
@@ -65,6 +65,7 @@ class Trainer:
         self.step = self.epoch = self.batch = 0
         self.best_loss, self.best_epoch, self.bad_epochs = math.inf, 0, 0
         self.best_weights: dict[str, Tensor] = {}
+        self.now = CLOCKS[config.clock]
         self.started, self.earlier, self.clock = started, 0.0, 0.0
         self.epoch_seconds = self.train_seconds = 0.0
         zeros = torch.zeros(8, dtype=torch.float64, device=fabric.device)
@@ -77,7 +78,7 @@ class Trainer:
     @property
     def elapsed(self) -> float:
         """Seconds of training so far, those before a resume included."""
-        return self.earlier + time.monotonic() - self.started
+        return self.earlier + self.now() - self.started
 
     @property
     def seconds_left(self) -> float:
@@ -93,7 +94,7 @@ class Trainer:
         if patience is not None and self.bad_epochs >= patience:
             return f"no better validation loss for {self.bad_epochs} epochs"
         if self.max_seconds is not None and self.clock >= self.max_seconds:
-            return f"time limit of {self.config.max_time:g} minutes reached"
+            return f"time limit of {self.config.max_time:g} {MINUTES[self.config.clock]} reached"
         return None
 
     def fit(self) -> str:
@@ -120,7 +121,7 @@ class Trainer:
     def _train_epoch(self) -> str | None:
         """The rest of the epoch; where it must be left early the reason, with ``batch`` at the first batch not done."""
         batches = epoch_batches(self.data.train, self.config.batch_size, self.config.seed, self.epoch)
-        began = time.monotonic() - self.epoch_seconds
+        began = self.now() - self.epoch_seconds
         plain = self.fabric.world_size == 1 and self.fabric.device.type == "cpu"
         control_steps = 1 if plain else CONTROL_STEPS
         for indices in batches[self.batch :]:
@@ -128,7 +129,7 @@ class Trainer:
                 return reason
             self._train_step(indices)
             self.batch, self.step = self.batch + 1, self.step + 1
-            before, self.epoch_seconds = self.epoch_seconds, time.monotonic() - began
+            before, self.epoch_seconds = self.epoch_seconds, self.now() - began
             self.train_seconds += self.epoch_seconds - before
             if self.display.due():
                 self.display.update(

@@ -136,6 +136,7 @@ def _facts(summary: Mapping[str, Any], columns: Mapping[str, np.ndarray]) -> str
     values = {
         "Model": str(summary.get("model", "")),
         "Wall time": _duration(summary.get("wall_time_s")),
+        "Processor time": _duration(summary.get("processor_time_s")),
         "Throughput": _quantity(summary.get("frames_per_second"), "frames/s"),
         "Parameters": _integer(summary.get("num_parameters")),
         "Epochs": _integer(epochs),

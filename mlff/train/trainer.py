@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from rich.console import Console
 from mlff.potential.potential import Potential, PotentialConfig
 from mlff.potential.pretrained import list_models
 from mlff.train import snapshot
+from mlff.train.clock import CLOCKS
 from mlff.train.config import TrainConfig
 from mlff.train.finish import RunResult, finish
 from mlff.train.initial import begin_from, freeze
@@ -40,7 +40,7 @@ def train(config: TrainConfig, *, resume: bool = False, console: Console | None 
     Raises:
         ValueError: data or settings that cannot work, a folder that holds something else, a run that diverged.
     """
-    started = time.monotonic()
+    started = CLOCKS[config.clock]()
     if config.out is None:
         raise ValueError("no folder to write the run to was given; set `out` (--out RUN)")
     folder = RunFolder(config.out)

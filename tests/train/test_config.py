@@ -24,6 +24,7 @@ REFUSED = [
     ({"data": {"states": [0, 0]}}, ("different whole numbers",)),
     ({"optimizer": {"betas": [0.9, 1.0]}}, ("from 0 to below 1",)),
     ({"devices": 0}, ("must be 1 or more",)),
+    ({"clock": "processor", "accelerator": "cuda"}, ("on a GPU the processor is not what works", "`clock: wall`")),
     ({"data": "file.h5"}, ("`data` is 'file.h5'",)),
 ]  # fmt: skip
 

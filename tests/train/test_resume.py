@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import random
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from rich.console import Console
 
 from mlff.potential.checkpoint import load_potential
 from mlff.train import loop
+from mlff.train.clock import CLOCKS
 from mlff.train.config import TrainConfig
 from mlff.train.run_folder import RunFolder, resume_config
 from mlff.train.state import load_state
@@ -94,6 +96,20 @@ def test_more_time_goes_on_where_the_time_ran_out(quick, console):
     assert after["step"] > step and 2.4 <= after["elapsed_s"] < 15
     epochs = [int(row["epoch"]) for row in read_rows(folder)]
     assert epochs == sorted(set(epochs))
+
+
+def test_a_limit_of_processor_minutes_counts_no_time_that_others_take(quick, console, monkeypatch):
+    processor = iter(range(10_000))
+    monkeypatch.setitem(CLOCKS, "processor", lambda: 0.1 * next(processor))
+    monkeypatch.setitem(CLOCKS, "wall", lambda: pytest.fail("the wall clock was read"))
+    config = quick("epochs=3000", "max_time=0.1", "clock=processor")
+    result = train(config, console=console)
+    assert result.stop_reason == "time limit of 0.1 processor minutes reached"
+    summary = json.loads((result.folder / "summary.json").read_text())
+    assert 6 <= summary["processor_time_s"] < 9 and "wall_time_s" not in summary
+    assert 0 < load_state(result.folder / "state")[1]["step"] < 60
+    more = train(resume_config(result.folder, ["max_time=0.2"]), resume=True, console=console)
+    assert more.stop_reason == "time limit of 0.2 processor minutes reached"
 
 
 def test_a_finished_run_says_that_nothing_is_left(quick, console):
