@@ -15,7 +15,7 @@ from ase.calculators.calculator import Calculator, Parameters, PropertyNotImplem
 from ase.data import chemical_symbols
 
 from mlff.fast import CompilationError, CompiledPotential, Evaluation, Program, Structure
-from mlff.graph import Graph, VerletList, build_graph
+from mlff.graph import Graph, VerletList, build_graph, split_graph
 from mlff.potential.checkpoint import load_potential
 from mlff.potential.potential import VOIGT, Potential
 
@@ -103,6 +103,18 @@ class MLFFCalculator(Calculator):
         self.parameters["state"] = int(state)
         self.reset()
 
+    def side_by_side(self, num_structures: int) -> MLFFCalculator:
+        """The same potential for so many structures in one Atoms object, one behind the other, in one call.
+
+        They have the same number of atoms and the same cell, and atoms of different structures do not see each other.
+        ``energies`` are those of all atoms, ``energy`` and the other totals sums over the structures.
+        """
+        other = copy.copy(self)
+        other.reset()
+        other.parameters = Parameters(**self.parameters)
+        other.neighbors = VerletList(self.potential.cutoff, self.parameters["skin"], num_structures=num_structures)
+        return other
+
     def check_state(self, atoms: Atoms, tol: float = 0.0) -> list[str]:
         """What results depend on and what changed since the last ones, to the last bit.
 
@@ -181,16 +193,17 @@ class MLFFCalculator(Calculator):
     def _graph(self, structure: Structure) -> Graph:
         positions, numbers, cell, pbc = structure.positions, structure.atomic_numbers, structure.cell, structure.pbc
         neighbors = self.neighbors.pairs(positions, numbers, cell, pbc)
-        return build_graph(
+        graph = build_graph(
             positions, numbers, self.potential.cutoff, cell=cell, pbc=pbc, neighbors=neighbors, device=self.device
         )
+        return split_graph(graph, self.neighbors.num_structures)
 
     def _evaluate(self, graph: Graph, forces: bool, stress: bool) -> dict[str, Any]:
         if self._torch_compile_untried:
             self._try_torch_compile(graph)
         output = self._forward(graph, forces, stress)
         state = self.state
-        state_energies = output["energy"][0].cpu().numpy()
+        state_energies = output["energy"].sum(dim=0).cpu().numpy()
         results: dict[str, Any] = {
             "energy": float(state_energies[state]),
             "free_energy": float(state_energies[state]),
@@ -200,7 +213,7 @@ class MLFFCalculator(Calculator):
         if forces:
             results["forces"] = output["forces"][:, 0].double().cpu().numpy()
         if stress:
-            results["stress"] = output["stress"][0, 0].double().cpu().numpy()
+            results["stress"] = output["stress"].sum(dim=0)[0].double().cpu().numpy()
         return results
 
     def _try_torch_compile(self, graph: Graph) -> None:

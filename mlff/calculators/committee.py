@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -83,6 +84,14 @@ class CommitteeCalculator(Calculator):
             each.state = state
         self.parameters["state"] = self.state
         self.reset()
+
+    def side_by_side(self, num_structures: int) -> CommitteeCalculator:
+        """As of `MLFFCalculator`, of every member."""
+        other = copy.copy(self)
+        other.reset()
+        other.parameters = Parameters(**self.parameters)
+        other.members = [each.side_by_side(num_structures) for each in self.members]
+        return other
 
     def calculate(
         self,

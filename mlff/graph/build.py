@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -120,6 +121,19 @@ def collate(graphs: Sequence[Graph]) -> Graph:
         pair_shifts=torch.cat([shifts(graph) for graph in graphs]) if periodic else None,
         cell=torch.cat([cells(graph) for graph in graphs]) if periodic else None,
         pbc=torch.cat([flags(graph) for graph in graphs]) if periodic else None,
+    )
+
+
+def split_graph(graph: Graph, num_structures: int) -> Graph:
+    """The graph of one structure as that of several of the same number of atoms, in the same cell, one behind the other."""
+    if num_structures == 1:
+        return graph
+    return replace(
+        graph,
+        batch=torch.arange(graph.num_atoms, device=graph.batch.device) // (graph.num_atoms // num_structures),
+        num_graphs=num_structures,
+        cell=None if graph.cell is None else graph.cell.expand(num_structures, 3, 3),
+        pbc=None if graph.pbc is None else graph.pbc.expand(num_structures, 3),
     )
 
 

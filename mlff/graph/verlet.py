@@ -39,9 +39,11 @@ class VerletList:
         cutoff: Å.
         skin: Å; 0 builds a new list for every call. 0.5 to 2 is usual: more means fewer builds and longer lists.
         backend: name of a neighbour-list backend.
+        num_structures: how many structures, of the same number of atoms and in the same cell, the positions hold one
+            behind the other; atoms of different structures are no pairs.
     """
 
-    def __init__(self, cutoff: float, skin: float, backend: str = "vesin") -> None:
+    def __init__(self, cutoff: float, skin: float, backend: str = "vesin", num_structures: int = 1) -> None:
         if not (math.isfinite(cutoff) and cutoff > 0):
             raise ValueError(f"`cutoff` is {cutoff} Å; give a positive distance")
         if not (math.isfinite(skin) and skin >= 0):
@@ -49,6 +51,7 @@ class VerletList:
         self.cutoff = float(cutoff)
         self.skin = float(skin)
         self.backend = check_backend(backend)
+        self.num_structures = num_structures
         self.num_builds = 0
         """How many lists were built so far."""
         self._kept: KeptList | None = None
@@ -69,9 +72,7 @@ class VerletList:
         if positions.size == 0:
             positions = positions.reshape(0, 3)
         if self.skin == 0:
-            found = half_list(positions, cell, pbc, self.cutoff, backend=self.backend)
-            self.num_builds += 1
-            return found
+            return self._search(positions, cell, pbc, self.cutoff)
         kept = self.kept(positions, atomic_numbers, cell, pbc)
         near = self._near(kept, positions)
         return np.take(kept.pairs, near, axis=0), np.take(kept.shifts, near, axis=0)
@@ -121,8 +122,7 @@ class VerletList:
         cell: ArrayLike | None,
         pbc: ArrayLike | None,
     ) -> KeptList:
-        pairs, shifts = _in_order(*half_list(positions, cell, pbc, self.cutoff + self.skin, backend=self.backend))
-        self.num_builds += 1
+        pairs, shifts = _in_order(*self._search(positions, cell, pbc, self.cutoff + self.skin))
         periodic = check_pbc(pbc)
         lattice = np.array(cell, dtype=np.float64) if periodic.any() else None
         return KeptList(
@@ -134,6 +134,21 @@ class VerletList:
             shifts=shifts,
             translations=None if lattice is None else np.ascontiguousarray((shifts @ lattice).T),
         )
+
+    def _search(
+        self, positions: NDArray[np.float64], cell: ArrayLike | None, pbc: ArrayLike | None, radius: float
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """A new list of every structure, the numbers of its atoms counted over all of them."""
+        size, rest = divmod(len(positions), self.num_structures)
+        if rest:
+            raise ValueError(f"{len(positions)} atoms are not {self.num_structures} structures of the same size")
+        lists = [
+            half_list(positions[k * size : (k + 1) * size], cell, pbc, radius, backend=self.backend)
+            for k in range(self.num_structures)
+        ]
+        self.num_builds += 1
+        pairs = np.concatenate([pairs + k * size for k, (pairs, _) in enumerate(lists)])
+        return pairs, np.concatenate([shifts for _, shifts in lists])
 
     def _near(self, kept: KeptList, positions: NDArray[np.float64]) -> NDArray[np.int64]:
         """Which pairs of the kept list are nearer than the cutoff now.

@@ -199,3 +199,19 @@ def test_a_graph_takes_the_kept_pairs():
 def test_wrong_arguments_are_named(arguments, words):
     with pytest.raises(ValueError, match=words):
         VerletList(*arguments)
+
+
+@pytest.mark.parametrize("skin", [0.0, SKIN])
+@pytest.mark.parametrize("pbc", [(False,) * 3, (True, False, True)])
+def test_structures_side_by_side_have_the_pairs_of_each(pbc, skin, assert_same_edges):
+    random = np.random.default_rng(2)
+    positions, verlet = random_positions(36), VerletList(CUTOFF, skin, num_structures=3)
+    for _ in range(20):
+        positions += random.normal(0, 0.05, positions.shape)
+        found = verlet.pairs(positions, None, CELL, pbc)
+        expected = [half_list(positions[start : start + 12], CELL, pbc, CUTOFF) for start in (0, 12, 24)]
+        pairs = np.concatenate([pairs + 12 * k for k, (pairs, _) in enumerate(expected)])
+        shifts = np.concatenate([shifts for _, shifts in expected])
+        assert_same_edges(found, (pairs, shifts), positions, CELL, CUTOFF)
+    with pytest.raises(ValueError, match="35 atoms are not 3 structures of the same size"):
+        verlet.pairs(positions[:35])
