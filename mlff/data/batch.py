@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from mlff.data.system import System
+
+PAIR_AXES = {"nac": "nac_pairs", "interstate_coupling": "nac_pairs", "dipole": "dipole_pairs", "soc_magnitude": "soc_pairs"}
+"""Quantities of pairs of states, and the system's attribute that says which pairs."""
+
+Pairs = tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class PairValues:
+    """A quantity of pairs of states, in the frames of a batch."""
+
+    pairs: Pairs  #: states (i, j) of the pair axis, i <= j: all that any system of the dataset has
+    values: np.ndarray  #: as in mlff.properties, couplings f4 [N,P,3], dipole f4 [B,P,3], soc_magnitude f8 [B,P]; NaN missing
+    valid: np.ndarray  #: bool [B,P]
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +44,7 @@ class Batch:
     forces_valid: np.ndarray  #: bool [B,S]
     stress: np.ndarray | None  #: f4 [B,S,6]
     stress_valid: np.ndarray  #: bool [B]
+    of_pairs: Mapping[str, PairValues] = field(default_factory=dict)  #: quantities of ``PAIR_AXES`` that were asked for
 
     @property
     def num_frames(self) -> int:
@@ -123,3 +138,31 @@ def gather_many(
         stress=per_frame("stress", np.full((num, num_states, 6), np.nan, np.float32), True),
         stress_valid=stress_valid,
     )
+
+
+def pairs_of(systems: Sequence[System], name: str) -> Pairs:
+    """The pairs of states, sorted, for which any system has the quantity ``name`` of ``PAIR_AXES``."""
+    return tuple(sorted({pair for system in systems if system.has(name) for pair in getattr(system, PAIR_AXES[name])}))
+
+
+def gather_pairs(
+    systems: Sequence[System], owner: np.ndarray, rows: np.ndarray, num_atoms: np.ndarray, name: str, pairs: Pairs
+) -> PairValues:
+    """The quantity ``name`` of frames, each system's pairs put where `pairs` has them; the others stay NaN and masked."""
+    per_atom = name in ("nac", "interstate_coupling")
+    shape = (int(num_atoms.sum()), len(pairs), 3) if per_atom else (len(rows), len(pairs), *((3,) if name == "dipole" else ()))
+    values = np.full(shape, np.nan, np.float64 if name == "soc_magnitude" else np.float32)
+    valid = np.zeros((len(rows), len(pairs)), bool)
+    starts = np.cumsum(num_atoms) - num_atoms
+    for k in np.unique(owner):
+        system, places = systems[k], np.flatnonzero(owner == k)
+        if not system.has(name) or not (own := getattr(system, PAIR_AXES[name])):
+            continue
+        columns = np.array([pairs.index(pair) for pair in own])
+        at = (starts[places][:, None] + np.arange(system.num_atoms)).ravel() if per_atom else places
+        read = system.read(name, rows[places])
+        values[at[:, None], columns] = read.reshape(len(at), *read.shape[1 + per_atom :])
+        mask = f"{name}_valid"
+        known = system.read(mask, rows[places]) if system.has(mask) else np.isfinite(read)
+        valid[places[:, None], columns] = known
+    return PairValues(pairs, values, valid)

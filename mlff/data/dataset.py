@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from mlff.data.batch import Batch, gather_many, gather_one
+from mlff.data.batch import PAIR_AXES, Batch, Pairs, gather_many, gather_one, gather_pairs, pairs_of
 from mlff.data.contents import read_contents
 from mlff.data.frame import Frame
 from mlff.data.join import file_labels, join
@@ -48,6 +49,7 @@ class HDF5Dataset(Frames):
         self._splits, self._split_attrs = contents.splits, contents.split_attrs
         self._firsts = np.array([system.first for system in self._systems], dtype=np.int64)
         self._num_frames = contents.num_frames
+        self._pairs: dict[str, Pairs] = {}
         self._num_states = max((system.num_states for system in self._systems), default=1)
 
     def __getstate__(self) -> dict[str, object]:
@@ -184,13 +186,29 @@ class HDF5Dataset(Frames):
             time=None if time is None or np.isnan(time) else float(time),
         )
 
-    def read_batch(self, indices: np.ndarray) -> Batch:
-        """The Batch of frames at checked global indices."""
+    def pairs_of(self, name: str) -> Pairs:
+        """Pairs of states for which any system has ``name``: nac, interstate_coupling, dipole or soc_magnitude."""
+        if name not in PAIR_AXES:
+            raise ValueError(f"{name!r} is no quantity of pairs of states; those are {', '.join(PAIR_AXES)}")
+        if name not in self._pairs:
+            self._pairs[name] = pairs_of(self._systems, name)
+        return self._pairs[name]
+
+    def read_batch(self, indices: np.ndarray, of_pairs: Sequence[str] = ()) -> Batch:
+        """The Batch of frames at checked global indices, with these quantities of pairs of states."""
         owner, rows = self.locate(indices) if len(self._systems) > 1 else (np.zeros(len(indices), np.int64), indices)
         sizes = np.array([system.num_atoms for system in self._systems], dtype=np.int64)
         num_atoms = sizes[owner] if len(sizes) else np.zeros(0, np.int64)
         present = [self._systems[k] for k in (np.unique(owner) if len(self._systems) > 1 else range(len(sizes)))]
         batch = np.repeat(np.arange(len(indices)), num_atoms)
         if len(present) == 1:
-            return gather_one(present[0], rows, num_atoms, batch, self._num_states)
-        return gather_many(self._systems, owner, rows, num_atoms, batch, self._num_states)
+            result = gather_one(present[0], rows, num_atoms, batch, self._num_states)
+        else:
+            result = gather_many(self._systems, owner, rows, num_atoms, batch, self._num_states)
+        if not of_pairs:
+            return result
+        asked = {
+            name: gather_pairs(self._systems, owner, rows, num_atoms, name, pairs)
+            for name in of_pairs if (pairs := self.pairs_of(name))
+        }  # fmt: skip
+        return replace(result, of_pairs=asked)

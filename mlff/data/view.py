@@ -42,9 +42,17 @@ class Frames:
     def __iter__(self) -> Iterator[Frame]:
         return (self[i] for i in range(len(self)))
 
-    def batch(self, indices: slice | np.ndarray | list[int]) -> Batch:
-        """The frames at ``indices``, in that order, as one Batch of arrays."""
-        return self._dataset.read_batch(self._global(indices))
+    def batch(self, indices: slice | np.ndarray | list[int], of_pairs: Sequence[str] = ()) -> Batch:
+        """The frames at ``indices``, in that order, as one Batch of arrays.
+
+        ``of_pairs`` names quantities of pairs of states to read, too (nac, interstate_coupling, dipole, soc_magnitude); those that
+        no system has are not in the batch.
+        """
+        return self._dataset.read_batch(self._global(indices), of_pairs)
+
+    def pairs_of(self, name: str) -> tuple[tuple[int, int], ...]:
+        """Pairs of states, sorted, for which any system has ``name``: nac, interstate_coupling, dipole or soc_magnitude."""
+        return self._dataset.pairs_of(name)
 
     @property
     def num_states(self) -> int:

@@ -32,11 +32,22 @@ class PotentialSection(Section):
 
 
 class LossConfig(Section):
-    """Weighted sum of the errors in energy (eV), force components (eV/Å) and stress components (eV/Å³)."""
+    """Weighted sum of the errors in energy (eV), components of forces (eV/Å), stress (eV/Å³), couplings (eV/Å; 1/Å where they
+    are learned directly) and dipoles (e Å), and in spin-orbit couplings (10 meV, that is 81 cm-1).
+
+    The last three count where ``potential`` says that they are learned."""
 
     energy: float = Field(0.05, ge=0)
     forces: float = Field(0.95, ge=0)
     stress: float = Field(0.0, ge=0)
+    couplings: float = Field(0.5, ge=0)
+    dipoles: float = Field(0.5, ge=0)
+    soc: float = Field(0.5, ge=0)
+    gap_weight: float = Field(0.0, ge=0)
+    """Several states: errors in energies, forces and couplings of states that are close count 1 + gap_weight * exp(-(gap /
+    gap_width)^2 / 2) times."""
+    gap_width: float = Field(0.5, gt=0)
+    """eV."""
     kind: Literal["mse", "mae", "huber"] = "mse"
     huber_delta: float = Field(0.1, gt=0)
     """Where ``huber`` turns from quadratic to linear, in the unit of the error."""

@@ -14,6 +14,7 @@ from mlff.graph import Graph, batch_graph
 from mlff.graph.build import HalfList
 from mlff.graph.neighbors import half_list
 from mlff.train.loss import Targets
+from mlff.train.pair_targets import PairTargets
 
 CACHE_BYTES = 512 * 2**20
 """Neighbour lists of frames are kept in memory up to this size, as positions on disk never change."""
@@ -34,15 +35,18 @@ class BatchLoader:
         cutoff: float,
         *,
         states: Sequence[int] | None = None,
+        pairs: PairTargets | None = None,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
         backend: str = "vesin",
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
-        """`states`: columns of the dataset to take as targets, all by default; `dtype`: of the forces."""
+        """`states`: columns of the dataset to take as targets, all by default; `pairs`: what of pairs of states to take, too;
+        `dtype`: of everything but energies."""
         self.dataset = dataset
         self.cutoff = cutoff
         self.states = None if states is None else list(states)
+        self.pairs = pairs or PairTargets()
         self.device = torch.device(device)
         self.dtype = dtype
         self.backend = backend
@@ -54,9 +58,9 @@ class BatchLoader:
 
         `epoch` is that of training, None for measuring: loaders whose frames change from epoch to epoch look at it.
         """
-        batch = self.dataset.batch(np.asarray(indices))
+        batch = self.dataset.batch(np.asarray(indices), self.pairs.quantities)
         graph = batch_graph(batch, self.cutoff, neighbors=self._neighbors(indices, batch), device=self.device)
-        return with_volume(graph), targets_of(batch, self.states, self.device, self.dtype)
+        return with_volume(graph), targets_of(batch, self.states, self.device, self.dtype, self.pairs)
 
     def _neighbors(self, indices: np.ndarray, batch: Batch) -> list[HalfList]:
         lists = []
@@ -91,7 +95,11 @@ def with_volume(graph: Graph) -> Graph:
 
 
 def targets_of(
-    batch: Batch, states: Sequence[int] | None, device: torch.device | str, dtype: torch.dtype
+    batch: Batch,
+    states: Sequence[int] | None,
+    device: torch.device | str,
+    dtype: torch.dtype,
+    pairs: PairTargets | None = None,
 ) -> Targets:
     """The reference values of a batch as tensors, with a mask of each value's own shape."""
     columns: slice | list[int] = slice(None) if states is None else list(states)
@@ -109,4 +117,12 @@ def targets_of(
         add("forces", batch.forces[:, columns], batch.forces_valid[batch.batch][:, columns, None], dtype)
     if batch.stress is not None:
         add("stress", batch.stress[:, columns], (batch.stress_valid & batch.pbc.any(1))[:, None, None], dtype)
-    return Targets(values, valid, torch.as_tensor(batch.num_atoms, dtype=torch.float64).to(device))
+    num_atoms = torch.as_tensor(batch.num_atoms, dtype=torch.float64).to(device)
+    if pairs is None:
+        return Targets(values, valid, num_atoms)
+    for name, (array, mask, _) in pairs.read(batch, states).items():
+        add(name, array, mask, dtype)
+    return Targets(
+        values, valid, num_atoms, torch.as_tensor(batch.batch).to(device), nac_pairs=pairs.nac_pairs,
+        dipole_pairs=pairs.dipole_pairs, alike=pairs.alike, shared_phases=pairs.shared_phases,
+    )  # fmt: skip

@@ -22,7 +22,7 @@ from mlff.train.ema import MovingAverage
 from mlff.train.gradients import FlatGradient, sum_over_processes
 from mlff.train.loaders import epoch_batches
 from mlff.train.logs import RunLogs
-from mlff.train.loss import loss_terms, value_counts, weighted_loss
+from mlff.train.loss import TERMS, loss_terms, value_counts, weighted_loss
 from mlff.train.metrics import wants_stress
 from mlff.train.prepare import RunData, centre_energies, make_loader, spread
 from mlff.train.progress import Display
@@ -68,9 +68,9 @@ class Trainer:
         self.now = CLOCKS[config.clock]
         self.started, self.earlier, self.clock = started, 0.0, 0.0
         self.epoch_seconds = self.train_seconds = 0.0
-        zeros = torch.zeros(8, dtype=torch.float64, device=fabric.device)
+        zeros = torch.zeros(2 + 2 * len(TERMS), dtype=torch.float64, device=fabric.device)
         self.sums = zeros
-        """Of this epoch on this process: loss, steps, absolute errors of energy, forces, stress, numbers of values."""
+        """Of this epoch on this process: loss, steps, absolute errors of ``TERMS``, numbers of their values."""
         self.recent = zeros[:1].clone()
         """Loss of the steps since the last `_control`, summed."""
         self.recent_steps = 0
@@ -145,7 +145,7 @@ class Trainer:
         self.optimizer.param_groups[0]["lr"] = config.optimizer.learning_rate * factor
         self.gradient.zero()
         part = indices[fabric.global_rank :: fabric.world_size]
-        counts = self.sums.new_zeros(3)
+        counts = self.sums.new_zeros(len(TERMS))
         if len(part):
             graph, targets = self.loader.load(part, self.epoch)
             forces, stress = config.loss.forces > 0, config.loss.stress > 0 and wants_stress(graph, targets)
@@ -198,7 +198,7 @@ class Trainer:
             self.best_weights = {name: tensor.clone() for name, tensor in self.ema.averaged.state_dict().items()}
             if self.fabric.is_global_zero:
                 self._save_model(errors)
-        mae = [1000.0 * float(sums[2 + k] / sums[5 + k]) if sums[5 + k] else None for k in (0, 1)]
+        mae = [1000.0 * float(error / count) if count else None for error, count in zip(sums[2:4], sums[2 + len(TERMS) :])]
         row = {
             "epoch": self.epoch + 1, "step": self.step, "time_s": round(self.elapsed, 3),
             "learning_rate": self.optimizer.param_groups[0]["lr"], "train_loss": train_loss,

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from mlff.train.gradients import sum_over_processes
+from mlff.train.loss import TERMS
 
 if TYPE_CHECKING:
     from mlff.train.loop import Trainer
@@ -60,9 +61,10 @@ def restore(trainer: Trainer, tensors: dict[str, Tensor], document: dict[str, An
     torch.set_rng_state(tensors["rng.cpu"])
     if device.type == "cuda" and "rng.cuda" in tensors:
         torch.cuda.set_rng_state(tensors["rng.cuda"], device)
+    sums = _all_terms(tensors["epoch_sums"])
     if trainer.fabric.is_global_zero:
-        trainer.sums.copy_(tensors["epoch_sums"])
-    trainer.sums[1] = tensors["epoch_sums"][1]
+        trainer.sums.copy_(sums)
+    trainer.sums[1] = sums[1]
     for name in COUNTERS:
         setattr(trainer, name, document[name])
     trainer.earlier = trainer.clock = document["elapsed_s"]
@@ -70,6 +72,13 @@ def restore(trainer: Trainer, tensors: dict[str, Tensor], document: dict[str, An
     trainer.watch.first = math.nan if document["first_loss"] is None else document["first_loss"]
     trainer.watch.smooth = math.nan if document["smooth_loss"] is None else document["smooth_loss"]
     trainer.schedule.load(document["schedule"])
+
+
+def _all_terms(sums: Tensor) -> Tensor:
+    """`Trainer.sums` as it is now, from a state that may be of a time when the loss had the first few of its terms."""
+    before = (len(sums) - 2) // 2
+    absolute, counts = (torch.nn.functional.pad(part, (0, len(TERMS) - before)) for part in (sums[2:][:before], sums[2:][before:]))
+    return torch.cat((sums[:2], absolute, counts))
 
 
 def _prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

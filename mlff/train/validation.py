@@ -13,8 +13,9 @@ from mlff.potential.potential import Potential
 from mlff.train.config import LossConfig
 from mlff.train.gradients import sum_over_processes
 from mlff.train.loaders import BatchLoader
-from mlff.train.loss import QUANTITIES, Targets, loss_terms, value_counts, weighted_loss
+from mlff.train.loss import TERMS, Targets, loss_terms, value_counts, weighted_loss
 from mlff.train.metrics import Metrics, evaluate
+from mlff.train.pair_targets import PairTargets
 
 
 @dataclass(frozen=True)
@@ -43,10 +44,10 @@ def validate(
 ) -> ValidationErrors:
     """Errors of the potential on frames of the loader's dataset, each process computing its part."""
     part = indices[fabric.global_rank :: fabric.world_size]
-    totals = torch.zeros(4, len(QUANTITIES), dtype=torch.float64)  # loss sums, absolute, squared errors, counts
+    totals = torch.zeros(4, len(TERMS), dtype=torch.float64)  # loss sums, absolute, squared errors, counts
     if len(part):
         metrics = evaluate(potential, loader.dataset, part, batch_size, states=loader.states, loader=loader)
-        totals = error_sums(metrics, loss)
+        totals = error_sums(metrics, loss, loader.pairs)
     totals = sum_over_processes(fabric, totals.to(fabric.device)).cpu()
     sums, absolute, squared, counts = totals
     mae = 1000.0 * absolute / counts
@@ -56,18 +57,29 @@ def validate(
     )
 
 
-def error_sums(metrics: Metrics, loss: LossConfig) -> torch.Tensor:
-    """Sums for energy, forces and stress: loss by the chosen kind, absolute errors, squared errors, counts ``[4,3]``."""
-    present = [name for name in QUANTITIES if name in metrics.predictions]
+def error_sums(metrics: Metrics, loss: LossConfig, pairs: PairTargets | None = None) -> torch.Tensor:
+    """Sums for every term of the loss: loss by the chosen kind, absolute errors, squared errors, counts ``[4,6]``.
+
+    `pairs`: what the potential learns of pairs of states, as of the loader.
+    """
+    pairs = pairs or PairTargets()
+    of_pairs = [pairs.coupling] if pairs.coupling is not None else []
+    of_pairs += ["dipole"] * bool(pairs.dipole_pairs) + ["soc_magnitude"] * bool(pairs.soc_pairs)
+    present = [name for name in ("energy", "forces", "stress", *of_pairs) if name in metrics.predictions]
     predicted = {name: torch.from_numpy(metrics.predictions[name]).double() for name in present}
     reference = {name: torch.from_numpy(metrics.predictions[f"{name}_ref"]).double() for name in present}
-    valid = {name: ~reference[name].isnan() for name in present}
-    num_atoms = torch.from_numpy(metrics.predictions["num_atoms"]).double()
-    targets = Targets({name: reference[name].nan_to_num() for name in present}, valid, num_atoms)
+    num_atoms = torch.from_numpy(metrics.predictions["num_atoms"])
+    targets = Targets(
+        {name: reference[name].nan_to_num() for name in present},
+        {name: ~reference[name].isnan() for name in present},
+        num_atoms.double(),
+        torch.repeat_interleave(torch.arange(len(num_atoms)), num_atoms),
+        nac_pairs=pairs.nac_pairs, dipole_pairs=pairs.dipole_pairs, alike=pairs.alike, shared_phases=pairs.shared_phases,
+    )  # fmt: skip
     sums, absolute = loss_terms(predicted, targets, loss)
     counts = value_counts(targets, forces="forces" in predicted, stress="stress" in predicted)
-    squared = torch.zeros(3, dtype=torch.float64)
-    for index, name in enumerate(QUANTITIES):
-        if name in predicted:
-            squared[index] = torch.where(valid[name], predicted[name] - targets.values[name], 0.0).square().sum()
+    squared = torch.zeros(len(TERMS), dtype=torch.float64)
+    for index, term in enumerate(TERMS):
+        if (name := targets.quantity(term)) is not None and name in predicted:  # whose signs are those of the references
+            squared[index] = torch.where(targets.valid[name], predicted[name] - targets.values[name], 0.0).square().sum()
     return torch.stack((sums, absolute, squared, counts))
