@@ -7,7 +7,8 @@ While it grows, the file is chunked and each trajectory is committed by its row 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
@@ -61,6 +62,7 @@ class HDF5Writer:
         self._figures: dict[int, Mapping[str, float]] = {}
         self._pending: list[Addition] = []
         self._pending_bytes = 0
+        self._waiting = False
         self._growing = GrowingFile(self.path, new=mode == "x", overwrite=overwrite, durable=durable)
         self._num_trajectories, counts = committed_counts(self.file)
         names = sorted(self.file["systems"], key=lambda name: int(self.file[f"systems/{name}"].attrs["index"]))
@@ -199,7 +201,7 @@ class HDF5Writer:
         num_bytes = sum(values.nbytes for values in columns.values())
         self._pending_bytes += num_bytes
         try:
-            if self._growing.durable or self._pending_bytes > _PENDING_BYTES:
+            if (self._growing.durable and not self._waiting) or self._pending_bytes > _PENDING_BYTES:
                 self._write_pending()
         except BaseException:
             self._pending.pop()
@@ -209,6 +211,16 @@ class HDF5Writer:
         if checks:
             self._figures[number] = checks
         return first
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Trajectories that are added in the block are written when it ends, in one go instead of one by one."""
+        self._waiting = True
+        try:
+            yield
+            self._write_pending()
+        finally:
+            self._waiting = False
 
     def add_report(self, problems: Sequence[str]) -> None:
         """Keep sentences about what was dropped, masked or doubtful, after those that the file has already."""
