@@ -115,6 +115,8 @@ class Program:
     """
 
     def __init__(self, potential: Potential, compile: bool) -> None:
+        if potential.config.surfaces != "separate":
+            raise CompilationError(f"the potential's surfaces are {potential.config.surfaces}, which no compiled code is for")
         self.tabulated = type(potential.model) in TABULATED
         module = TabulatedEnergy(potential) if self.tabulated else PairEnergy(potential)
         constants = TABULATED[type(potential.model)].constants(potential.model) if self.tabulated else []
@@ -166,7 +168,8 @@ def _sources() -> list[Path]:
     """Files whose code ends up in programs."""
     root = Path(__file__).parent
     own = [root / name for name in ("ops.py", "program.py", "painn.py", "tensornet.py")]
-    return [*SOURCES, *own, *(file for package in ("models", "nn", "heads") for file in (root.parent / package).glob("*.py"))]
+    own.append(root.parent / "heads" / "energy.py")
+    return [*SOURCES, *own, *(file for package in ("models", "nn") for file in (root.parent / package).glob("*.py"))]
 
 
 def _compile(module: Energy, state: dict[str, Tensor], constants: list[Tensor], potential: Potential, file: Path) -> None:

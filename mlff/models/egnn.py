@@ -127,6 +127,10 @@ class EGNN(Model):
             for layer in range(config.num_layers)
         )
 
+    @property
+    def num_vectors(self) -> int:
+        return int(self.config.update_coordinates)
+
     def forward(self, graph: Graph) -> Features:
         """Features of every atom; the vector is polar."""
         edge_index = graph.edge_index

@@ -132,6 +132,10 @@ class ET(Model):
         self.norm = nn.LayerNorm(config.num_features)
         self.readout = GatedReadout(config.num_features, config.norm_epsilon)
 
+    @property
+    def num_vectors(self) -> int:
+        return self.config.num_features // 2
+
     def forward(self, graph: Graph) -> Features:
         """Features of every atom; the vectors are polar."""
         edge_index = graph.edge_index

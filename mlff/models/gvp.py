@@ -145,6 +145,10 @@ class GVPGNN(Model):
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.num_layers))
         self.readout = GVP((config.num_features, config.num_features), (config.num_vectors, 0))
 
+    @property
+    def num_vectors(self) -> int:
+        return self.config.num_vectors
+
     def forward(self, graph: Graph) -> Features:
         """Features of every atom; the vectors are polar."""
         edge_index = graph.edge_index

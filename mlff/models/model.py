@@ -52,6 +52,11 @@ class Model(nn.Module, ABC):
         return self.config.num_features
 
     @property
+    def num_vectors(self) -> int:
+        """Number of vectors in ``Features.vector`` of one atom; 0: it has none."""
+        return 0
+
+    @property
     def symmetry(self) -> Symmetry:
         """The group of rotations (and, for O(3), reflections) that leaves the scalar features unchanged."""
         return "O(3)"

@@ -81,6 +81,10 @@ class PaiNN(Model):
         self.interactions = nn.ModuleList(Interaction(num_features) for _ in range(num_layers))
         self.mixings = nn.ModuleList(Mixing(num_features) for _ in range(num_layers))
 
+    @property
+    def num_vectors(self) -> int:
+        return self.config.num_features
+
     def forward(self, graph: Graph) -> Features:
         """Features of every atom; the vectors are polar."""
         edge_index = graph.edge_index

@@ -172,6 +172,10 @@ class ViSNet(Model):
         self.norm = nn.LayerNorm(num_features)
         self.readout = GatedReadout(num_features, config.norm_epsilon)
 
+    @property
+    def num_vectors(self) -> int:
+        return self.config.num_features // 2
+
     def forward(self, graph: Graph) -> Features:
         """Features of every atom; the vectors are polar."""
         edge_index = graph.edge_index

@@ -28,13 +28,19 @@ if TYPE_CHECKING:
     from mlff.potential.potential import Potential
 
 FORMAT = "mlff-potential"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 CONFIG_FILE = "config.json"
 
 Document = dict[str, Any]
 Tensors = dict[str, Tensor]
 
-UPGRADES: dict[int, Callable[[Document, Tensors], tuple[Document, Tensors]]] = {}
+
+def _with_electronic_states(document: Document, tensors: Tensors) -> tuple[Document, Tensors]:
+    """Version 1 knew energies alone: what later ones say of the states has that meaning where it is left out."""
+    return document | {"format_version": 2}, tensors
+
+
+UPGRADES: dict[int, Callable[[Document, Tensors], tuple[Document, Tensors]]] = {1: _with_electronic_states}
 """From a format version to the function that turns its document and tensors into those of the next version."""
 
 

@@ -4,46 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from ..graph import Graph
-from ..heads import EnergyHead
-from ..models import MAX_ATOMIC_NUMBER, ModelConfig, build_model, model_config
-from ..nn import scatter_sum
+from ..heads import AtomVectors, CouplingHead, DiabaticHead, DipoleHead, EnergyHead, SpinOrbitHead, symmetric_matrices
+from ..models import MAX_ATOMIC_NUMBER, ModelConfig, build_model
+from ..nn import Features, scatter_sum
+from .config import PotentialConfig
+from .eigen import over_gap
+from .surfaces import DiabaticSurfaces, Surfaces, derivatives, gaps
 from .zbl import zbl_outer_radius, zbl_pair_energy
 
 VOIGT = ((0, 1, 2, 1, 0, 0), (0, 1, 2, 2, 2, 1))
 """Rows and columns of xx, yy, zz, yz, xz, xy."""
-
-
-def _checked_model(value: Any) -> ModelConfig:
-    if isinstance(value, ModelConfig):
-        return value
-    options = dict(value)
-    return model_config(options.pop("name", ""), **options)
-
-
-class PotentialConfig(BaseModel):
-    """All of a potential but its weights."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    model: Annotated[SerializeAsAny[ModelConfig], BeforeValidator(_checked_model)]
-    num_states: int = Field(default=1, ge=1)
-    species: tuple[int, ...]
-    """Atomic numbers that the potential was trained on; it is asked about no others."""
-    atomic_energies: dict[int, float]
-    """Reference energy of an atom of each element, eV; the same for all states."""
-    scale: float = Field(default=1.0, gt=0)
-    """What the network's output is multiplied by, eV; the RMS of the forces in eV/Å is a good choice."""
-    zbl: bool = False
-    """Add the screened nuclear repulsion of Ziegler, Biersack and Littmark at short distances."""
 
 
 class Potential(nn.Module):
@@ -57,6 +36,7 @@ class Potential(nn.Module):
         self.config = config
         self.model = build_model(config.model)
         self.head = EnergyHead(self.model.num_features, config.num_states, linear=self.model.linear_readout)
+        self._add_heads(config)
         wrong = [z for z in config.species if not 1 <= z <= MAX_ATOMIC_NUMBER]
         if wrong or not config.species:
             raise ValueError(f"`species` is {config.species}; expected atomic numbers from 1 to {MAX_ATOMIC_NUMBER}")
@@ -71,6 +51,32 @@ class Potential(nn.Module):
                 f"raise the cutoff or leave the prior out"
             )
 
+    def _add_heads(self, config: PotentialConfig) -> None:
+        """Heads beyond the energy, and vectors for them to read."""
+        self.vectors: AtomVectors | None = None
+        self.coupling_head: CouplingHead | None = None
+        self.diabatic_head: DiabaticHead | None = None
+        self.dipole_head: DipoleHead | None = None
+        self.soc_head: SpinOrbitHead | None = None
+        if not (config.nac_pairs or config.dipole_pairs or config.soc_pairs):
+            return
+        num_features = self.model.num_features
+        self.vectors = AtomVectors(num_features, self.model.num_vectors, self.cutoff)
+        sizes = num_features, self.vectors.num_channels
+        couplings = config.odd(config.nac_pairs)
+        if config.couplings is not None:
+            self.coupling_head = CouplingHead(*sizes, couplings)
+        elif config.surfaces == "diabatic" and config.nac_pairs:
+            self.diabatic_head = DiabaticHead(*sizes, couplings)
+            self._matrices = symmetric_matrices(config.nac_pairs, config.num_states)
+        if config.dipole_pairs:
+            # Diabatic states have all of their elements, from which eigenvectors make those of any pair.
+            pairs = config.dipole_pairs if self.diabatic_head is None else config.all_dipole_pairs
+            self.dipole_head = DipoleHead(*sizes, pairs, config.odd(pairs), config.total_charge)
+            self._dipole_matrices = symmetric_matrices(pairs, config.num_states)
+        if config.soc_pairs:
+            self.soc_head = SpinOrbitHead(*sizes, len(config.soc_pairs))
+
     @classmethod
     def build(
         cls,
@@ -81,6 +87,7 @@ class Potential(nn.Module):
         num_states: int = 1,
         scale: float = 1.0,
         zbl: bool = False,
+        **electronic: Any,
     ) -> Potential:
         """A potential with fresh weights, drawn from torch's global generator.
 
@@ -91,16 +98,21 @@ class Potential(nn.Module):
             num_states: electronic states.
             scale: what the network's output is multiplied by, eV.
             zbl: whether to add the ZBL prior.
+            electronic: what else `PotentialConfig` has of the states: ``multiplicities``, ``couplings``, ``surfaces``, ...
+
+        Raises:
+            ValueError: settings that are not known, out of range, or at odds with each other.
         """
         species = tuple(sorted({int(z) for z in species}))
         given = dict.fromkeys(species, 0.0) if atomic_energies is None else atomic_energies
         energies = {int(z): float(energy) for z, energy in given.items()}
         model = model.for_species(species)
-        return cls(
-            PotentialConfig(
-                model=model, num_states=num_states, species=species, atomic_energies=energies, scale=scale, zbl=zbl
-            )
-        )
+        settings = {"num_states": num_states, "species": species, "atomic_energies": energies, "scale": scale, "zbl": zbl}
+        try:
+            return cls(PotentialConfig(model=model, **settings, **electronic))
+        except ValidationError as error:
+            problems = "; ".join(each["msg"].removeprefix("Value error, ") for each in error.errors())
+            raise ValueError(f"the settings of the potential are not valid: {problems}") from None
 
     @property
     def cutoff(self) -> float:
@@ -122,63 +134,138 @@ class Potential(nn.Module):
         return next(self.parameters()).dtype
 
     def forward(
-        self, graph: Graph, *, forces: bool = True, stress: bool = False, states: Sequence[int] | None = None
+        self,
+        graph: Graph,
+        *,
+        forces: bool = True,
+        stress: bool = False,
+        states: Sequence[int] | Tensor | None = None,
+        couplings: bool = False,
+        properties: bool = True,
     ) -> dict[str, Tensor]:
-        """Energies and their derivatives for B structures of N atoms in all.
+        """Energies, their derivatives, and what heads know of the states, for B structures of N atoms in all.
 
         Args:
             graph: built with the potential's cutoff.
             forces: whether to compute forces.
             stress: whether to compute the stress; every structure must have a cell.
-            states: indices of the states whose derivatives are wanted; all by default.
+            states: indices of the states whose derivatives are wanted (all by default), or an int64 tensor ``[B]`` with one
+                state for each structure.
+            couplings: whether to compute the couplings of ``config.nac_pairs``.
+            properties: whether to compute dipoles and spin-orbit couplings, where the potential has heads for them.
 
         Returns:
             ``energy`` float64 ``[B, S]`` eV, ``energies`` float64 ``[N, S]`` eV (of every atom), ``forces``
             ``[N, S', 3]`` eV/Å = -dE/dr, and ``stress`` ``[B, S', 6]`` eV/Å^3, dE/dstrain / volume in the order xx, yy,
-            zz, yz, xz, xy; S' are ``states``. Derivatives can be differentiated again in training mode.
+            zz, yz, xz, xy; S' are ``states`` (1 where each structure has its own). ``interstate_coupling`` ``[N, P, 3]`` eV/Å
+            = <i|dH/dR|j> and ``nac`` ``[N, P, 3]`` 1/Å = <i|d/dR|j>, of signs that are arbitrary for each state and
+            structure (``over_gap`` tells what happens below 1e-6 eV). ``dipole`` ``[B, Q, 3]`` e Å (not of periodic
+            structures) and ``soc_magnitude`` ``[B, R]`` eV, float64. Diabatic surfaces add ``diabatic_energy`` and
+            ``eigenvectors`` (columns), ``[B, S, S]``. All can be differentiated again in training mode.
+
+        Raises:
+            ValueError: a graph with too small a cutoff or without the cells that the stress needs, or couplings of a
+                potential that has none.
         """
         if graph.cutoff < self.cutoff:
             raise ValueError(
                 f"the graph was built for a cutoff of {graph.cutoff} Å but the model's is {self.cutoff} Å; "
                 f"build it with `cutoff={self.cutoff}`"
             )
-        if not (forces or stress):
-            energies = self.atom_energies(graph)
-            return {"energy": scatter_sum(energies, graph.batch, graph.num_graphs), "energies": energies}
         if stress and graph.cell is None:
             raise ValueError("`stress` was asked for but the structures have no cell")
-        with torch.enable_grad():
-            positions = graph.positions.detach().clone().requires_grad_(True)
-            strain = positions.new_zeros(graph.num_graphs, 3, 3, requires_grad=True) if stress else None
-            energies = self.atom_energies(_strained(graph, positions, strain))
-            energy = scatter_sum(energies, graph.batch, graph.num_graphs)
-            wanted = tuple(range(self.num_states) if states is None else states)
-            inputs = [positions] if strain is None else [positions, strain]
-            per_state = [
-                # The last backward pass frees the graph: compiled models need that, and it saves memory.
-                torch.autograd.grad(
-                    energy[:, s].sum(), inputs, create_graph=self.training, retain_graph=self.training or k + 1 < len(wanted)
-                )
-                for k, s in enumerate(wanted)
-            ]
-        results = {"energy": energy, "energies": energies}
-        if forces:
-            results["forces"] = -torch.stack([gradients[0] for gradients in per_state], dim=1).to(self.dtype)
-        if strain is not None:
-            assert graph.cell is not None
-            volume = torch.linalg.det(graph.cell).abs()
-            tensor = torch.stack([gradients[1] for gradients in per_state], dim=1)
-            tensor = 0.5 * (tensor + tensor.mT) / volume[:, None, None, None]
-            results["stress"] = tensor[:, :, VOIGT[0], VOIGT[1]].to(self.dtype)
+        if couplings and not self.config.nac_pairs:
+            raise ValueError("`couplings` were asked for, but this potential knows none; train one with couplings or with "
+                             "diabatic surfaces")
+        differentiated = forces or stress or (couplings and self.config.surfaces == "diabatic")
+        with torch.set_grad_enabled(differentiated or torch.is_grad_enabled()):
+            inputs, strain = [graph.positions], None
+            if differentiated:
+                positions = graph.positions.detach().clone().requires_grad_(True)
+                strain = positions.new_zeros(graph.num_graphs, 3, 3, requires_grad=True) if stress else None
+                inputs = [positions] if strain is None else [positions, strain]
+            moved = _strained(graph, inputs[0], strain)
+            features = self._features(moved)
+            surfaces = self._surfaces(features, moved)
+            results = surfaces.results()
+            if couplings and self.coupling_head is not None:
+                results |= self._couplings(self.coupling_head(features, moved), surfaces, graph)
+            if properties:
+                results |= self._properties(features, moved, surfaces)
+            if differentiated:
+                results |= self._derivatives(surfaces, graph, inputs, states if forces or stress else (), forces, couplings)
         return results if self.training else {name: value.detach() for name, value in results.items()}
 
     def atom_energies(self, graph: Graph) -> Tensor:
         """Energy of every atom in every state, eV, float64 ``[N, S]``; differentiable in the graph's positions."""
-        network = self.head(self.model(graph)).double() * self.config.scale
+        return self._surfaces(self._features(graph), graph).energies
+
+    def _features(self, graph: Graph) -> Features:
+        """Of the model, with vectors for the heads where there are heads that read them."""
+        features = self.model(graph)
+        return features if self.vectors is None else Features(features.scalar, self.vectors(features, graph))
+
+    def _surfaces(self, features: Features, graph: Graph) -> Surfaces:
+        network = self.head(features).double() * self.config.scale
         energies = network + self._reference(graph.atomic_numbers)
         if self.config.zbl:
             energies = energies + self._prior(graph).unsqueeze(1)
-        return energies
+        if self.diabatic_head is None:
+            return Surfaces.of(energies, graph)
+        elements = self.diabatic_head(features).double() * self.config.scale
+        matrices = torch.diag_embed(energies) + torch.tensordot(elements, self._matrices.to(elements.device), dims=1)
+        return DiabaticSurfaces.diagonalised(matrices, graph, self.config.blocks)
+
+    def _derivatives(
+        self, surfaces: Surfaces, graph: Graph, inputs: list[Tensor], states: Sequence[int] | Tensor | None, forces: bool,
+        couplings: bool,
+    ) -> dict[str, Tensor]:  # fmt: skip
+        """Forces, stress and the couplings of diabatic surfaces: one backward pass for each state and pair."""
+        energy, results = surfaces.energy, {}
+        if isinstance(states, Tensor):
+            wanted = [energy.gather(1, states.unsqueeze(1)).squeeze(1)]
+        else:
+            wanted = [energy[:, state] for state in (range(self.num_states) if states is None else states)]
+        values: list[tuple[Tensor, Tensor | None]] = [(each, None) for each in wanted]
+        if couplings and isinstance(surfaces, DiabaticSurfaces):
+            values += [(surfaces.matrix, surfaces.coupling(i, j)) for i, j in self.config.nac_pairs]
+        found = derivatives(values, inputs, again=self.training)
+        by_state, by_pair = found[: len(wanted)], found[len(wanted) :]
+        if forces:
+            results["forces"] = -torch.stack([gradients[0] for gradients in by_state], dim=1).to(self.dtype)
+        if len(inputs) == 2:
+            assert graph.cell is not None
+            volume = torch.linalg.det(graph.cell).abs()
+            tensor = torch.stack([gradients[1] for gradients in by_state], dim=1)
+            tensor = 0.5 * (tensor + tensor.mT) / volume[:, None, None, None]
+            results["stress"] = tensor[:, :, VOIGT[0], VOIGT[1]].to(self.dtype)
+        if by_pair:
+            interstate = torch.stack([gradients[0] for gradients in by_pair], dim=1)
+            results["interstate_coupling"] = interstate.to(self.dtype)
+            results["nac"] = over_gap(interstate, gaps(energy, self.config.nac_pairs, graph)).to(self.dtype)
+        return results
+
+    def _couplings(self, learned: Tensor, surfaces: Surfaces, graph: Graph) -> dict[str, Tensor]:
+        """Both kinds of couplings from the one that the head learned."""
+        gap = gaps(surfaces.energy, self.config.nac_pairs, graph)
+        if self.config.couplings == "direct":
+            interstate, nac = learned * gap, learned
+        else:
+            interstate = learned * self.config.scale
+            nac = over_gap(interstate, gap)
+        return {"interstate_coupling": interstate.to(self.dtype), "nac": nac.to(self.dtype)}
+
+    def _properties(self, features: Features, graph: Graph, surfaces: Surfaces) -> dict[str, Tensor]:
+        """Dipoles and spin-orbit couplings."""
+        results: dict[str, Tensor] = {}
+        if self.dipole_head is not None and (graph.pbc is None or not graph.pbc.any()):
+            dipole = self.dipole_head(features, graph)
+            if isinstance(surfaces, DiabaticSurfaces):
+                dipole = surfaces.turned(dipole, self._dipole_matrices.to(dipole.device), self.config.dipole_pairs)
+            results["dipole"] = dipole
+        if self.soc_head is not None:
+            results["soc_magnitude"] = self.soc_head(features, graph)
+        return results
 
     def reference_energies(self) -> NDArray[np.float64]:
         """Reference energy of an atom by its atomic number, eV; zero for elements that the potential does not know."""

@@ -1,0 +1,141 @@
+"""The settings of a potential: its model, elements, electronic states, and what it knows about them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import combinations, combinations_with_replacement
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny, model_validator
+
+from ..models import ModelConfig, model_config
+
+Pair = tuple[int, int]
+
+
+def _checked_model(value: Any) -> ModelConfig:
+    if isinstance(value, ModelConfig):
+        return value
+    options = dict(value)
+    return model_config(options.pop("name", ""), **options)
+
+
+class PotentialConfig(BaseModel):
+    """All of a potential but its weights.
+
+    Pairs of states are (i, j), i < j, from 0; for dipoles i = j is the permanent one of a state. State k is row k of the data
+    that the potential learns; where `multiplicities` differ, the states of each are in the order of their energies.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: Annotated[SerializeAsAny[ModelConfig], BeforeValidator(_checked_model)]
+    num_states: int = Field(default=1, ge=1)
+    species: tuple[int, ...]
+    """Atomic numbers that the potential was trained on; it is asked about no others."""
+    atomic_energies: dict[int, float]
+    """Reference energy of an atom of each element, eV; the same for all states."""
+    scale: float = Field(default=1.0, gt=0)
+    """What the network's output is multiplied by, eV; the RMS of the forces in eV/Å is a good choice."""
+    zbl: bool = False
+    """Add the screened nuclear repulsion of Ziegler, Biersack and Littmark at short distances."""
+    multiplicities: tuple[int, ...] | None = None
+    """2S + 1 of each state; None: not known, all alike."""
+    state_labels: tuple[str, ...] | None = None
+    parities: tuple[int, ...] | None = None
+    """1 or -1 of each state: whether it keeps its sign under the reflection in the molecule's plane of symmetry. Pairs of
+    opposite parity have axial couplings and transition dipoles, and pseudo-scalar diabatic elements. None: all 1."""
+    surfaces: Literal["separate", "diabatic"] = "separate"
+    """Energies as S outputs of one network, or as eigenvalues of a symmetric matrix of each structure."""
+    couplings: Literal["interstate", "direct"] | None = None
+    """What a head learns: <i|dH/dR|j>, or <i|d/dR|j>; each gives the other by the gap. Diabatic surfaces have both already."""
+    nac_pairs: tuple[Pair, ...] = ()
+    """Pairs whose couplings are known; by default, with a head or diabatic surfaces, all of equal multiplicity."""
+    dipole_pairs: tuple[Pair, ...] = ()
+    soc_pairs: tuple[Pair, ...] = ()
+    total_charge: float = 0.0
+    """e; what a permanent dipole's charges sum to."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _all_pairs(cls, values: Any) -> Any:
+        if isinstance(values, dict) and not values.get("nac_pairs"):
+            if values.get("couplings") is not None or values.get("surfaces") == "diabatic":
+                return values | {"nac_pairs": alike_pairs(values.get("num_states", 1), values.get("multiplicities"))}
+        return values
+
+    @model_validator(mode="after")
+    def _states_fit(self) -> PotentialConfig:
+        for name in ("multiplicities", "state_labels", "parities"):
+            value = getattr(self, name)
+            if value is not None and len(value) != self.num_states:
+                raise ValueError(f"`{name}` is {list(value)}, but there are {self.num_states} states; give one for each")
+        if self.multiplicities is not None and min(self.multiplicities) < 1:
+            raise ValueError(f"`multiplicities` is {list(self.multiplicities)}; a multiplicity is 2S + 1, 1 or more")
+        if self.parities is not None and not set(self.parities) <= {1, -1}:
+            raise ValueError(f"`parities` is {list(self.parities)}; a parity is 1 or -1")
+        if self.surfaces == "diabatic" and self.couplings is not None:
+            raise ValueError(f"`couplings` is {self.couplings!r}, but diabatic surfaces have their couplings from the matrix; "
+                             f"leave `couplings` out, or take `surfaces: separate`")
+        _check_pairs("nac_pairs", self.nac_pairs, self.num_states, permanent=False)
+        _check_pairs("dipole_pairs", self.dipole_pairs, self.num_states, permanent=True)
+        _check_pairs("soc_pairs", self.soc_pairs, self.num_states, permanent=False)
+        for name in ("nac_pairs", "dipole_pairs"):
+            forbidden = [pair for pair in getattr(self, name) if not self.alike(*pair)]
+            if forbidden:
+                raise ValueError(f"`{name}` has {forbidden[0]}, whose states differ in multiplicity: nothing but spin-orbit "
+                                 f"coupling connects them")
+        if self.surfaces == "diabatic" and self.nac_pairs != alike_pairs(self.num_states, self.multiplicities):
+            raise ValueError(f"`nac_pairs` is {self.nac_pairs}; diabatic surfaces couple all pairs of equal multiplicity, in "
+                             f"order: leave it out")
+        if self.surfaces == "separate" and self.nac_pairs and self.couplings is None:
+            raise ValueError("`nac_pairs` was given without `couplings`; say 'interstate' (the better choice near conical "
+                             "intersections) or 'direct'")
+        if self.couplings is not None and not self.nac_pairs:
+            raise ValueError(f"`couplings` is {self.couplings!r}, but no two of the states have the same multiplicity")
+        self._check_spin_orbit()
+        return self
+
+    def _check_spin_orbit(self) -> None:
+        if self.soc_pairs and self.multiplicities is None:
+            raise ValueError("`soc_pairs` needs `multiplicities`: spin-orbit coupling connects states by their spin")
+        for i, j in self.soc_pairs:
+            a, b = self.multiplicities[i], self.multiplicities[j]  # type: ignore[index]
+            if abs(a - b) not in (0, 2) or a == b == 1:
+                raise ValueError(f"`soc_pairs` has {(i, j)} with the multiplicities {a} and {b}: spin-orbit coupling connects "
+                                 f"spins that differ by one, or are equal and not zero")
+
+    def alike(self, i: int, j: int) -> bool:
+        """Whether two states have the same multiplicity, as far as is known."""
+        return self.multiplicities is None or self.multiplicities[i] == self.multiplicities[j]
+
+    def odd(self, pairs: Iterable[Pair]) -> tuple[bool, ...]:
+        """Whether the states of each pair are of opposite parity."""
+        return tuple(self.parities is not None and self.parities[i] != self.parities[j] for i, j in pairs)
+
+    @property
+    def all_dipole_pairs(self) -> tuple[Pair, ...]:
+        """All pairs i <= j of states of the same multiplicity, in order."""
+        states = range(self.num_states)
+        return tuple(pair for pair in combinations_with_replacement(states, 2) if self.alike(*pair))
+
+    @property
+    def blocks(self) -> tuple[tuple[int, ...], ...]:
+        """States of the same multiplicity."""
+        given = self.multiplicities or (1,) * self.num_states
+        return tuple(tuple(k for k, each in enumerate(given) if each == m) for m in dict.fromkeys(given))
+
+
+def alike_pairs(num_states: int, multiplicities: Iterable[int] | None = None) -> tuple[Pair, ...]:
+    """All pairs i < j of states of the same multiplicity, in order."""
+    given = [1] * num_states if multiplicities is None else list(multiplicities)
+    return tuple((i, j) for i, j in combinations(range(len(given)), 2) if given[i] == given[j])
+
+
+def _check_pairs(name: str, pairs: tuple[Pair, ...], num_states: int, *, permanent: bool) -> None:
+    for i, j in pairs:
+        if not 0 <= i <= j < num_states or (i == j and not permanent):
+            order = "i <= j" if permanent else "i < j"
+            raise ValueError(f"`{name}` has {(i, j)}; a pair is (i, j) with {order} out of the states 0 to {num_states - 1}")
+    if len(set(pairs)) != len(pairs):
+        raise ValueError(f"`{name}` has a pair twice: {list(pairs)}")
