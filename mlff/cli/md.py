@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from mlff.dynamics.md import Simulation
+    from mlff.dynamics import Simulation
 
 
 @click.command()
@@ -45,7 +45,8 @@ def command(
     a table of the energies (.csv) and the state for --restart (.state.npz).
     """
     from mlff.calculators import make_calculator
-    from mlff.dynamics.md import SimulationExploded, run_md, simulation_files
+    from mlff.dynamics import SimulationExploded, run_md
+    from mlff.dynamics.record import simulation_files
     from mlff.dynamics.structures import check_outputs, read_structure
     from mlff.dynamics.trajectory import check_suffix
 

@@ -6,8 +6,6 @@ import inspect
 import math
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -15,35 +13,10 @@ from ase import Atoms, units
 from ase.md.langevin import Langevin
 from ase.md.verlet import VelocityVerlet
 
-from .conservation import EnergyLog, append_row, read_rows, write_rows
-from .md_state import Settings, State
+from .md_state import Settings
+from .record import Record, Row, Simulation, simulation_files
 from .structures import check_outputs
-from .trajectory import TrajectoryFile, check_suffix, keep_first_frames
-from .velocities import draw_velocities, take_out_drift
-
-Row = tuple[int, float, float, float, float, float]
-"""step, time (fs), potential, kinetic and total energy (eV), temperature (K)."""
-
-
-@dataclass(frozen=True)
-class Simulation:
-    """What a simulation led to."""
-
-    atoms: Atoms
-    """The last structure, with velocities and its calculator."""
-    energies: EnergyLog
-    """Of every logged step since the start of the simulation, restarts included."""
-    settings: Settings
-    num_steps: int
-    """Steps after equilibration."""
-
-
-class SimulationExploded(RuntimeError):
-    """A simulation that left physics; `simulation` holds it up to there."""
-
-    def __init__(self, message: str, simulation: Simulation) -> None:
-        super().__init__(message)
-        self.simulation = simulation
+from .trajectory import check_suffix
 
 
 def run_md(
@@ -89,140 +62,66 @@ def run_md(
         ValueError: arguments that do not fit each other, files in the way, a structure that the model refuses.
         SimulationExploded: energies are not finite, atoms collide, or the temperature passes `max_temperature`.
     """
-    settings = _checked(atoms, steps, ensemble, timestep, temperature, friction, equilibrate, seed, interval)
-    if max_temperature is not None and not max_temperature > 0:
-        raise ValueError(f"`max_temperature` is {max_temperature} K; give a positive temperature or None")
+    settings = checked_settings(atoms, steps, ensemble, timestep, temperature, friction, equilibrate, seed, interval)
+    check_max_temperature(max_temperature)
     path = None if trajectory is None else check_suffix(trajectory)
-    if restart and path is None:
-        raise ValueError("a restart needs the `trajectory` of the simulation to continue")
-
-    moving = atoms.copy()
-    moving.calc = atoms.calc
-    rng = np.random.default_rng(settings.seed)
-    rows: list[Row] = []
     if restart:
-        assert path is not None
-        state = State.load(_state_path(path))
-        state.check(settings, atoms, seed_given=seed is not None)
-        settings, step, num_degrees = state.settings, state.step, state.num_degrees
-        if steps < step:
-            raise ValueError(f"the simulation has {step} steps already, more than the {steps} asked for; `steps` "
-                             f"counts from its start")
-        rows = _continue(state, moving, rng, path)
+        if path is None:
+            raise ValueError("a restart needs the `trajectory` of the simulation to continue")
+        record = Record.go_on(atoms, settings, path, steps=steps, seed_given=seed is not None,
+                              max_temperature=max_temperature, callback=callback)
     else:
         if path is not None:
             check_outputs(simulation_files(path), overwrite=overwrite)
-        moving.get_potential_energy()  # a structure that the model refuses is refused before any file is touched
-        step, num_degrees = -settings.equilibrate, _start_velocities(moving, settings, rng)
-        if path is not None:
-            for file in simulation_files(path):
-                file.unlink(missing_ok=True)
-    frames = None if path is None else TrajectoryFile(path, append=bool(rows))
-    run = _Run(moving, settings, rng, num_degrees, frames, rows, max_temperature, callback)
+        record = Record.start(atoms, settings, path, max_temperature=max_temperature, callback=callback)
     try:
-        run.advance(step, steps)
+        _advance(record, steps)
     finally:
-        if frames is not None:
-            frames.close()
-    return run.result()
+        record.close()
+    return record.result()
 
 
-class _Run:
-    """The steps of one simulation, and what is kept of them."""
-
-    def __init__(
-        self,
-        atoms: Atoms,
-        settings: Settings,
-        rng: np.random.Generator,
-        num_degrees: int,
-        frames: TrajectoryFile | None,
-        rows: list[Row],
-        max_temperature: float | None,
-        callback: Callable[[Row], None] | None,
-    ) -> None:
-        self.atoms, self.settings, self.rng, self.num_degrees = atoms, settings, rng, num_degrees
-        self.frames, self.rows, self.callback = frames, rows, callback
-        start = max(settings.temperature or 0.0, self._temperature())
-        self.max_temperature = max_temperature if max_temperature is not None else max(5000.0, 20 * start)
-
-    def advance(self, step: int, steps: int) -> None:
-        """From the state after `step` (negative in equilibration) to the one after `steps`."""
-        settings = self.settings
-        if (not self.rows and step <= 0) or (step == steps and step % settings.interval):
-            self._keep(step)
-        integrator = self._integrator(step)
-        forces = self.atoms.get_forces(md=True)
-        while step < steps:
-            try:
-                forces = integrator.step(forces=forces)
-            except ValueError as error:  # a calculator that refuses the positions that the last step led to
-                raise self._explosion(step + 1, str(error)) from error
-            step += 1
-            self._check(step, forces)
-            if step == 0 and settings.equilibrate:
-                if settings.ensemble == "nve":
-                    self.num_degrees = take_out_drift(self.atoms)
-                integrator = self._integrator(step)
-            if step % settings.interval == 0 or step == steps:
-                self._keep(step)
-
-    def result(self) -> Simulation:
-        energies = EnergyLog.from_rows(list(self.rows), len(self.atoms))
-        return Simulation(self.atoms, energies, self.settings, int(energies.step[-1]) if len(energies.step) else 0)
-
-    def _integrator(self, step: int) -> Any:
-        timestep = self.settings.timestep * units.fs
-        if self.settings.ensemble == "nve" and step >= 0:
-            return VelocityVerlet(self.atoms, timestep)
-        # ASE deprecates `fixcm`, whose default differs between its versions.
-        options = {"fixcm": False} if "fixcm" in inspect.signature(Langevin).parameters else {}
-        return Langevin(self.atoms, timestep, temperature_K=self.settings.temperature,
-                        friction=self.settings.friction / units.fs, rng=self.rng, **options)
-
-    def _keep(self, step: int) -> None:
-        """Log a row, write a frame and save the state, in this order: a kill between leaves a surplus, never a lack."""
-        potential, kinetic = float(self.atoms.get_potential_energy()), float(self.atoms.get_kinetic_energy())
-        row = (step, step * self.settings.timestep, potential, kinetic, potential + kinetic, self._temperature())
-        if step >= 0:
-            self.rows.append(row)
-        if self.frames is not None:
-            if step >= 0:
-                self.frames.write(self.atoms)
-                append_row(_table_path(self.frames.path), row)
-            # A last frame between two intervals goes when the simulation is continued: it is as if it had not stopped.
-            num_frames = len(self.rows) - (step > 0 and step % self.settings.interval != 0)
-            State(self.settings, self.atoms.get_atomic_numbers(), self.atoms.get_positions(), self.atoms.get_momenta(),
-                  step, num_frames, potential, self.num_degrees, dict(self.rng.bit_generator.state)
-                  ).save(_state_path(self.frames.path))
-        if self.callback is not None:
-            self.callback(row)
-
-    def _check(self, step: int, forces: np.ndarray) -> None:
-        if not np.isfinite(forces).all():
-            raise self._explosion(step, "the forces are not finite")
-        temperature = self._temperature()
-        if not temperature <= self.max_temperature:
-            limit = f"(limit {self.max_temperature:.0f} K)"
-            raise self._explosion(step, f"the temperature reached {temperature:.0f} K {limit}")
-
-    def _explosion(self, step: int, reason: str) -> SimulationExploded:
-        time = step * self.settings.timestep
-        return SimulationExploded(
-            f"the simulation exploded at step {step} ({time:g} fs): {reason}. Likely causes: a timestep of "
-            f"{self.settings.timestep:g} fs that is too long, a start far from equilibrium (optimize it first), or "
-            f"geometries that the model was not trained on",
-            self.result(),
-        )
-
-    def _temperature(self) -> float:
-        return float(2 * self.atoms.get_kinetic_energy() / (units.kB * self.num_degrees)) if self.num_degrees else 0.0
+def _advance(record: Record, steps: int) -> None:
+    """From the state that a simulation is in to the one after `steps`."""
+    record.begin(steps)
+    atoms, settings = record.atoms, record.settings
+    integrator = make_integrator(atoms, settings, record.rng, record.step)
+    forces = atoms.get_forces(md=True)
+    while record.step < steps:
+        try:
+            forces = integrator.step(forces=forces)
+        except ValueError as error:  # a calculator that refuses the positions that the last step led to
+            raise record.explosion(record.step + 1, str(error)) from error
+        record.step += 1
+        fault = record.fault(forces, float(atoms.get_kinetic_energy()))
+        if fault is not None:
+            raise record.explosion(record.step, fault)
+        if record.step == 0 and settings.equilibrate:
+            record.stop_drift()
+            integrator = make_integrator(atoms, settings, record.rng, record.step)
+        if record.due(steps):
+            record.keep()
 
 
-def _checked(
+def make_integrator(atoms: Atoms, settings: Settings, rng: Any, step: int) -> Any:
+    """ASE's integrator of the steps after `step`: the thermostat's in equilibration (negative steps), else the ensemble's.
+
+    `rng` is asked for ``standard_normal(size=(N, 3))`` by the thermostat.
+    """
+    timestep = settings.timestep * units.fs
+    if settings.ensemble == "nve" and step >= 0:
+        return VelocityVerlet(atoms, timestep)
+    # ASE deprecates `fixcm`, whose default differs between its versions.
+    options = {"fixcm": False} if "fixcm" in inspect.signature(Langevin).parameters else {}
+    return Langevin(atoms, timestep, temperature_K=settings.temperature, friction=settings.friction / units.fs, rng=rng,
+                    **options)
+
+
+def checked_settings(
     atoms: Atoms, steps: int, ensemble: Any, timestep: float, temperature: float | None, friction: float,
     equilibrate: int, seed: int | None, interval: int,
 ) -> Settings:  # fmt: skip
+    """The settings of a simulation, its seed drawn where None is given; a ValueError says which does not fit."""
     if atoms.calc is None:
         raise ValueError("the structure has no calculator; set `atoms.calc` first")
     if ensemble not in ("nve", "langevin"):
@@ -245,43 +144,7 @@ def _checked(
                     equilibrate, interval, drawn)
 
 
-def _start_velocities(atoms: Atoms, settings: Settings, rng: np.random.Generator) -> int:
-    """Give the atoms their first velocities; return the number of degrees of freedom that move."""
-    if settings.temperature is not None:
-        draw_velocities(atoms, settings.temperature, rng)
-        if settings.ensemble == "nve" and not settings.equilibrate:
-            return take_out_drift(atoms)
-    return int(atoms.get_number_of_degrees_of_freedom())
-
-
-def _continue(state: State, atoms: Atoms, rng: np.random.Generator, path: Path) -> list[Row]:
-    """Put atoms and random numbers into the state, cut the files back to it, and return the rows logged so far."""
-    atoms.set_positions(state.positions, apply_constraint=False)
-    atoms.set_momenta(state.momenta, apply_constraint=False)
-    rng.bit_generator.state = state.random
-    difference = abs(float(atoms.get_potential_energy()) - state.energy)
-    if not difference < 1e-3:
-        raise ValueError(f"the simulation cannot continue with another model: the energy of its last state differs by "
-                         f"{difference:.3g} eV")
-    if state.num_frames == 0:
-        _table_path(path).unlink(missing_ok=True)
-        return []
-    if not path.is_file():
-        raise ValueError(f"the trajectory `{path}` of the simulation to continue is missing")
-    rows = read_rows(_table_path(path), state.num_frames)
-    keep_first_frames(path, state.num_frames, len(atoms))
-    write_rows(_table_path(path), rows)
-    return [(int(row[0]), row[1], row[2], row[3], row[4], row[5]) for row in rows]
-
-
-def simulation_files(trajectory: Path) -> tuple[Path, Path, Path]:
-    """What a simulation writes: the trajectory, the table of energies, the state to continue from."""
-    return trajectory, _table_path(trajectory), _state_path(trajectory)
-
-
-def _table_path(trajectory: Path) -> Path:
-    return trajectory.with_suffix(".csv")
-
-
-def _state_path(trajectory: Path) -> Path:
-    return trajectory.with_suffix(".state.npz")
+def check_max_temperature(max_temperature: float | None) -> None:
+    """Raise ValueError for a limit that is none."""
+    if max_temperature is not None and not max_temperature > 0:
+        raise ValueError(f"`max_temperature` is {max_temperature} K; give a positive temperature or None")
