@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mlff.train.config import TrainConfig
+from mlff.benchmarks.accuracy.spec import Spec
+from mlff.train.config import TrainConfig, read_yaml
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = sorted((ROOT / "examples").glob("*.py"))
@@ -30,4 +31,5 @@ def test_script_runs(script, tmp_path):
 
 @pytest.mark.parametrize("config", sorted((ROOT / "examples").glob("*.yaml")), ids=lambda path: path.stem)
 def test_config_is_valid(config):
-    assert TrainConfig.from_yaml(config).out
+    read = Spec if "models" in read_yaml(config) else TrainConfig
+    assert read.from_yaml(config).out

@@ -1,4 +1,4 @@
-"""``mlff benchmark``: speed, memory and growth of models."""
+"""``mlff benchmark``: speed, memory, growth and accuracy of models."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from mlff.cli.group import LazyGroup
 COMMANDS = {
     "speed": ("mlff.cli.benchmark.speed", "Time MD steps and training, beside the machine's limit."),
     "growth": ("mlff.cli.benchmark.growth", "Draw time and memory against the number of atoms."),
+    "accuracy": ("mlff.cli.benchmark.accuracy", "Train models under one budget and compare their errors."),
     "data": ("mlff.cli.benchmark.data", "Time reading and importing data, beside the usual ways."),
 }
 
@@ -21,4 +22,5 @@ def command() -> None:
     mlff benchmark speed
     mlff benchmark speed --model painn --model runs/painn --workload molecule.xyz
     mlff benchmark growth --model painn -o growth.png
+    mlff benchmark accuracy SPEC.yaml
     """
