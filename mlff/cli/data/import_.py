@@ -15,6 +15,7 @@ FORMATS = (
     "mudslide",
     "shnitsel",
     "h5md",
+    "md17",
     "extxyz",
     "xxmd",
     "ase",

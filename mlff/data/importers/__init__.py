@@ -14,6 +14,7 @@ from mlff.data.dataset import HDF5Dataset
 from mlff.data.importers.append import Earlier
 from mlff.data.importers.assemble import Assembler
 from mlff.data.importers.h5md.file import H5MD
+from mlff.data.importers.md17 import MD17
 from mlff.data.importers.mudslide.trace import MUDSLIDE
 from mlff.data.importers.newtonx.run import NEWTON_X
 from mlff.data.importers.pyrai2md.log import PYRAI2MD_LOG
@@ -48,6 +49,7 @@ FORMATS: dict[str, Importer] = {
     "mudslide": MUDSLIDE,
     "shnitsel": SHNITSEL,
     "h5md": H5MD,
+    "md17": MD17,
     "extxyz": EXTXYZ,
     "xxmd": XXMD,
     "ase": ASE,
