@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,17 +14,25 @@ from mlff.data.writer import HDF5Writer
 
 
 def merge_pieces(
-    paths: Sequence[str | os.PathLike[str]], target: str | os.PathLike[str], *, last_step: int | None = None
+    paths: Sequence[str | os.PathLike[str]],
+    target: str | os.PathLike[str],
+    *,
+    last_step: int | None = None,
+    statuses: Mapping[str, str] | None = None,
+    report: Sequence[str] | None = None,
 ) -> int:
     """Write a file in which the pieces of each trajectory, which bear its name, follow each other as one; their number.
 
-    Trajectories that grow together are written in turns, so each has many rows in /trajectories. Here each gets one row,
-    whose status is that of its last piece. ``target`` may be one of the files; it is replaced when the new one is whole.
+    Trajectories that grow together are written in turns, so each has many rows in /trajectories. Here each gets one row
+    with each of its steps once, in the order in which they first come. ``target`` may be one of the files; it is replaced
+    when the new one is whole.
 
     Args:
         paths: native files, finalized or growing, of one system each, which must be the same one.
         target: path of the new file.
         last_step: leave out frames of later steps.
+        statuses: complete, crashed or truncated, by the trajectory's name; that of its last piece where it is not named.
+        report: sentences about what was lost; those of the files by default.
 
     Raises:
         ValueError: no native files, or files of different systems.
@@ -49,10 +57,10 @@ def merge_pieces(
                 last = held[-1][1]
                 writer.add_trajectory(
                     name, columns, name=trajectory or None, dt=last.dt,
-                    status=last.status if trajectory else "complete",  # type: ignore[arg-type]
+                    status=(statuses or {}).get(trajectory, last.status) if trajectory else "complete",  # type: ignore[arg-type]
                     source=last.source, source_sha256=last.source_sha256,
                 )  # fmt: skip
-        writer.add_report([line for file in files for line in file.report])
+        writer.add_report([line for file in files for line in file.report] if report is None else report)
     return len(pieces)
 
 
@@ -64,9 +72,12 @@ def _columns(held: Sequence[tuple[System, Trajectory]], last_step: int | None) -
         name: np.concatenate([system.read(name, where) for (system, _), where in zip(held, rows, strict=True)])
         for name in names
     }
-    if last_step is None or "step" not in columns:
+    steps = columns.get("step")
+    if steps is None or (steps < 0).any():
         return columns
-    kept = columns["step"] <= last_step
+    kept = np.unique(steps, return_index=True)[1]  # a step that was made again, after a kill, is in there twice
+    if last_step is not None:
+        kept = kept[steps[kept] <= last_step]
     return {name: values[kept] for name, values in columns.items()}
 
 

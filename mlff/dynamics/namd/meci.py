@@ -124,6 +124,7 @@ class _PseudoSurface(Calculator):
         self, atoms: Atoms | None = None, properties: Any = ("energy",), system_changes: Any = all_changes
     ) -> None:
         super().calculate(atoms, properties, system_changes)
+        assert self.atoms is not None
         both = np.repeat(self.atoms.positions[None], 2, axis=0)
         projecting = self.algorithm == "projection"
         found = self.potential.surfaces(both, np.array(self.states), couplings=projecting)

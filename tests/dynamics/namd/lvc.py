@@ -15,13 +15,15 @@ class CartesianLVC:
     masses = np.array([12.0, 1.008, 1.008])
     multiplicities = (1, 1)
 
-    def __init__(self, seed: int = 1, *, charges: bool = False, multiplicities: tuple[int, int] = (1, 1)) -> None:
+    def __init__(
+        self, seed: int = 1, *, charges: bool = False, multiplicities: tuple[int, int] = (1, 1), gap: float = 3.0
+    ) -> None:
         rng = np.random.default_rng(seed)
         self.multiplicities = multiplicities
         self.start = np.array([[0.0, 0.0, 0.0], [1.1, 0.1, 0.0], [-0.5, 0.9, 0.3]])
         root = rng.normal(size=(9, 9))
         self.stiffness = root @ root.T + 8 * np.eye(9)
-        self.offsets = np.array([0.0, 3.0])
+        self.offsets = np.array([0.0, gap])
         self.kappa = 1.5 * rng.normal(size=(2, 9))
         self.coupling = rng.normal(size=9) if multiplicities[0] == multiplicities[1] else np.zeros(9)
         self.with_dipoles = charges
