@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     "--split", "part", default="test", show_default=True, type=click.Choice(["train", "val", "test", "all"]),
     help="Part of the split to evaluate; `all` takes every frame of the file.",
 )  # fmt: skip
-@click.option("--states", metavar="0,1,...", help="The data's state for each state of the model; as it was trained by default.")
+@click.option(
+    "--states", metavar="N|0,1,...",
+    help="The data's state for each state of the model (`1,` for one, 2 for the first two); as it was trained by default.",
+)  # fmt: skip
 @click.option("--json", "json_path", metavar="FILE", help="Write the errors as JSON.")
 @click.option("--plot", "plot_path", metavar="FILE.png", help="Draw predictions against references (energies, then forces).")
 @click.option("--predictions", "predictions_path", metavar="FILE.npz", help="Write predictions and references.")
@@ -34,7 +37,8 @@ def command(
     plot_path: str | None, predictions_path: str | None, bins: str | None, batch_size: int, device: str | None,
     dtype: str | None,
 ) -> None:  # fmt: skip
-    """Measure MODEL's errors on DATA: MAE and RMSE of energies and forces.
+    """Measure MODEL's errors on DATA: MAE and RMSE of energies and forces, and of couplings, dipoles and spin-orbit couplings
+    where MODEL and DATA have them (whatever the signs of the states); of several states a table by their gap, too.
 
     MODEL is a run folder, a checkpoint, a name that `mlff models` lists, or the folder of a committee, whose mean is
     measured, and its spread compared with the errors (--plot draws that, too). DATA a native HDF5 file, or the word
@@ -51,8 +55,9 @@ def command(
     from mlff.potential.checkpoint import load_potential, read_document
     from mlff.potential.committee import resolve_members
     from mlff.train.filtering import criteria_text
-    from mlff.train.finish import error_table, path_or_paths
+    from mlff.train.finish import error_table, gap_table, path_or_paths
     from mlff.train.metrics import check_torsion, errors_by_torsion, evaluate
+    from mlff.train.pair_errors import errors_by_gap
     from mlff.train.prepare import open_dataset
     from mlff.train.progress import counting_bar
     from mlff.train.uncertainty import calibration, calibration_text, evaluate_committee
@@ -94,6 +99,8 @@ def command(
     title = f"{model} on {dataset.name}, {part} of split {name}" if name else f"{model} on all of {dataset.name}"
     console.print(f"{title}: {metrics.num_frames} frames", highlight=False, markup=False, soft_wrap=True)
     console.print(error_table({part: metrics.errors()}, labels))
+    if len(labels) > 1:
+        console.print(gap_table(errors_by_gap(metrics.predictions), labels, part))
     report: dict[str, Any] = {
         "model": model, "data": path_or_paths(dataset), "split_name": name, "split": part, "states": columns,
         "state_labels": list(labels), "errors": metrics.table(),
@@ -130,7 +137,9 @@ def parse_bins(text: str | None) -> list[int] | None:
 def chosen_states(text: str | None, extra: dict[str, Any], num_states: int) -> list[int]:
     """The data's state behind each of the model's: as given, as it was trained, or the same numbers."""
     if text is not None:
-        parts = [part.strip() for part in text.split(",") if part.strip()]
+        from mlff.train.data_config import state_list
+
+        parts = [str(part) for part in state_list(text)]
         if not parts or not all(part.isdigit() for part in parts):
             raise ValueError(f"--states is {text!r}; write whole numbers from 0 on, such as 0,1")
         return [int(part) for part in parts]
@@ -170,11 +179,12 @@ def torsion_table(atoms: list[int], rows: list[dict[str, Any]]) -> Any:
 
 
 def draw(predictions: dict[str, Any], path: Path, part: str, labels: list[str]) -> list[Path]:
-    """Parity plots: energies at `path`, forces beside it with ``_forces`` in the name; ``_calibration`` for a committee."""
-    from mlff.train.plots import has, plot_parity
+    """Parity plots: energies at `path`, others beside with ``_forces`` etc. in its name; ``_calibration`` of a committee."""
+    from mlff.train.plots import PAIR_QUANTITIES, has, plot_parity
 
     drawn = []
-    for quantity, target in (("energy", path), ("forces", path.with_name(f"{path.stem}_forces{path.suffix}"))):
+    for quantity in ("energy", "forces", *PAIR_QUANTITIES):
+        target = path if quantity == "energy" else path.with_name(f"{path.stem}_{quantity}{path.suffix}")
         if has(predictions, quantity):
             drawn.append(plot_parity({part: predictions}, target, quantity=quantity, state_labels=labels))
     if not drawn:

@@ -19,7 +19,17 @@ if TYPE_CHECKING:
     help="Data file, or `azobenzene` or `chno` inside the package; several (--data A.h5 --data B.h5) are used as one.",
 )  # fmt: skip
 @click.option("--split", metavar="NAME", help="Split of the data to train, validate and test on.")
-@click.option("--states", metavar="0,1,...", help="Electronic states to learn; all by default.")
+@click.option(
+    "--states", metavar="N|0,1,...",
+    help="Electronic states to learn: the first N, or those of a list (`1,` is state 1 alone); all by default.",
+)  # fmt: skip
+@click.option(
+    "--nac", is_flag=False, flag_value="interstate", default=None, metavar="[interstate|direct]",
+    help="Learn couplings between states: as interstate couplings (the default of --nac), or nonadiabatic ones directly.",
+)  # fmt: skip
+@click.option("--diabatic", is_flag=True, help="Energies as eigenvalues of a matrix, which has crossings and couplings.")
+@click.option("--dipoles", is_flag=True, help="Learn the dipoles of states and of transitions.")
+@click.option("--soc", is_flag=True, help="Learn the magnitudes of spin-orbit couplings.")
 @click.option("--model", metavar="NAME", help="Architecture: egnn, et, gvp, painn (the default), schnet, tensornet or visnet.")
 @click.option("--out", metavar="RUN", help="Folder to write the run to.")
 @click.option("--epochs", metavar="N", help="Epochs at most.")
@@ -48,6 +58,7 @@ def command(
     mlff train --data data.h5 --model painn --out runs/painn
     mlff train config.yaml optimizer.learning_rate=5e-4 model.num_features=64
     mlff train --data a.h5 --data b.h5 data.filter.gap=0,1,0.5 --out runs/crossing
+    mlff train --data ch2nh2.h5 --states 3 --nac --out runs/ch2nh2
     mlff train --data data.h5 --out runs/four --committee 4
     mlff train --data mine.h5 --init-from azobenzene-painn --out runs/tuned
     mlff train --resume runs/painn --max-time 120
@@ -110,12 +121,18 @@ def each_once(changes: list[str]) -> list[str]:
 
 def named_overrides(options: dict[str, Any]) -> list[str]:
     """The named options as ``KEY=VALUE``, texts quoted as YAML wants them."""
-    keys = {"split": "data.split", "states": "data.states", "model": "model", "out": "out", "init_from": "init_from"}
+    keys = {
+        "split": "data.split", "states": "data.states", "model": "model", "out": "out", "init_from": "init_from",
+        "nac": "potential.couplings",
+    }  # fmt: skip
     texts = {key: _quoted(options[name]) for name, key in keys.items() if options.get(name) is not None}
     if options.get("freeze"):
         texts["freeze"] = f"[{', '.join(_quoted(name) for name in options['freeze'])}]"
     if options["data"]:
         texts["data.path"] = f"[{', '.join(_quoted(path) for path in options['data'])}]"
+    if options.get("diabatic"):
+        texts["potential.surfaces"] = "diabatic"
+    texts |= {f"potential.{name}": "true" for name in ("dipoles", "soc") if options.get(name)}
     numbers = {name: options[name] for name in ("epochs", "batch_size", "max_time", "seed") if options[name] is not None}
     return [f"{key}={value}" for key, value in (texts | numbers).items()]
 

@@ -20,8 +20,8 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from mlff.graph import Graph
 from mlff.potential.potential import Potential
-from mlff.train.config import LossConfig
 from mlff.train.loss import Targets, loss_terms, weighted_loss
+from mlff.train.loss_config import LossConfig
 
 TOLERANCE = 1e-3
 """Largest relative difference to the eager gradient at which the compiled one is believed, in its first use."""

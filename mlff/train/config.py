@@ -15,51 +15,13 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 
 from mlff.train.clock import Clock
 from mlff.train.data_config import DataConfig, split_text
+from mlff.train.loss_config import LossConfig
+from mlff.train.potential_config import PotentialSection
 from mlff.train.section import Section
 
 ALIASES = {"lr": "learning_rate", "num_epochs": "epochs", "max_epochs": "epochs", "output": "out", "rho": "energy"}
 """What other packages call some of the keys, for the hint that follows a wrong one."""
 DEFAULT_MODEL = "painn"
-
-
-class PotentialSection(Section):
-    """What stands around the model in the potential."""
-
-    zbl: bool = False
-    """Add the Ziegler-Biersack-Littmark repulsion of the nuclei, which keeps atoms apart where there are no data."""
-    atomic_energies: Literal["fit"] | dict[str, float] = "fit"
-    """Reference energy of each element, eV: ``fit`` to the training frames by least squares, or ``{C: -54.1, H: -10.7}``."""
-
-
-class LossConfig(Section):
-    """Weighted sum of the errors in energy (eV), components of forces (eV/Å), stress (eV/Å³), couplings (eV/Å; 1/Å where they
-    are learned directly) and dipoles (e Å), and in spin-orbit couplings (10 meV, that is 81 cm-1).
-
-    The last three count where ``potential`` says that they are learned."""
-
-    energy: float = Field(0.05, ge=0)
-    forces: float = Field(0.95, ge=0)
-    stress: float = Field(0.0, ge=0)
-    couplings: float = Field(0.5, ge=0)
-    dipoles: float = Field(0.5, ge=0)
-    soc: float = Field(0.5, ge=0)
-    gap_weight: float = Field(0.0, ge=0)
-    """Several states: errors in energies, forces and couplings of states that are close count 1 + gap_weight * exp(-(gap /
-    gap_width)^2 / 2) times."""
-    gap_width: float = Field(0.5, gt=0)
-    """eV."""
-    kind: Literal["mse", "mae", "huber"] = "mse"
-    huber_delta: float = Field(0.1, gt=0)
-    """Where ``huber`` turns from quadratic to linear, in the unit of the error."""
-    energy_error: Literal["structure", "atom"] = "structure"
-    """``structure``: the error of a structure's energy. ``atom``: that error divided by the number of atoms, which suits
-    data sets whose structures differ much in size (and wants a weight larger by about N^2)."""
-
-    @model_validator(mode="after")
-    def _check(self) -> LossConfig:
-        if self.energy + self.forces + self.stress == 0:
-            raise ValueError("all weights are 0, so there is nothing to learn; set `loss.energy` or `loss.forces`")
-        return self
 
 
 class OptimizerConfig(Section):
@@ -186,6 +148,16 @@ class TrainConfig(Section):
             raise ValueError("`clock` is `processor`, but on a GPU the processor is not what works; use `clock: wall`")
         if self.compile and self.precision == "bf16-mixed":
             raise ValueError("`compile` works with `precision` 32-true and 64-true, not with bf16-mixed; leave one of them out")
+        of_states = self.potential
+        beyond = {
+            "potential.surfaces=diabatic": of_states.surfaces == "diabatic",
+            "potential.couplings": of_states.couplings is not None, "potential.dipoles": of_states.dipoles,
+            "potential.soc": of_states.soc, "loss.gap_weight": self.loss.gap_weight > 0,
+        }  # fmt: skip
+        if self.compile and any(beyond.values()):
+            first = next(name for name, asked in beyond.items() if asked)
+            raise ValueError(f"`compile` is for energies, forces and stress of separate states, and `{first}` is set; leave "
+                             f"one of them out")
         return self
 
     @classmethod

@@ -88,7 +88,8 @@ class DataConfig(Section):
     """Pre-training by denoising (`mlff pretrain`): standard deviation, Å, of Gaussian noise on the coordinates, which is
     learned in place of energies and forces; null learns those."""
     states: tuple[int, ...] | None = None
-    """Electronic states to learn, counted from 0 in the file's order; all by default."""
+    """Electronic states to learn, counted from 0 in the file's order; all by default. A number alone is how many, from the
+    first: 3 is the same as [0, 1, 2]; [1] is state 1 alone."""
     validation_frames: int | None = Field(1000, ge=1)
     """Validate on at most this many frames of ``val`` (evenly spaced) after each epoch; the last evaluation uses all."""
 
@@ -103,7 +104,7 @@ class DataConfig(Section):
     @field_validator("states", mode="before")
     @classmethod
     def _read_states(cls, value: Any) -> Any:
-        return (value,) if isinstance(value, int) else split_text(value)
+        return state_list(value)
 
     @field_validator("states")
     @classmethod
@@ -116,6 +117,22 @@ class DataConfig(Section):
     def paths(self) -> tuple[str, ...]:
         """Every file."""
         return (self.path,) if isinstance(self.path, str) else self.path
+
+
+def state_list(value: Any) -> Any:
+    """States as given: ``3`` is the first three, ``0,2`` a list, ``1,`` (or a list of one) state 1 alone.
+
+    Raises:
+        ValueError: the number 0 alone, which is no number of states.
+    """
+    if isinstance(value, str) and "," not in value and value.strip().isdigit():
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool):
+        return split_text(value)
+    if value < 1:
+        raise ValueError(f"a number alone is how many states to take, from the first, and that cannot be {value}; write `0,` "
+                         f"with a comma (in a file [0]) for state 0 alone")
+    return tuple(range(value))
 
 
 def split_text(value: Any) -> Any:

@@ -18,10 +18,10 @@ import torch
 
 from mlff.data import HDF5Dataset
 from mlff.graph import Graph, batch_graph
-from mlff.train.config import LossConfig
 from mlff.train.data_config import DataConfig
 from mlff.train.loaders import BatchLoader, with_volume
 from mlff.train.loss import Targets
+from mlff.train.loss_config import LossConfig
 
 _MEASURING = 2**32 - 1
 """Stands for the epoch where the errors are measured, so that these always see the same noise."""

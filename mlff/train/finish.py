@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import platform
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -18,13 +19,18 @@ from rich.table import Table
 from mlff import __version__
 from mlff.data import HDF5Dataset
 from mlff.train.clock import SECONDS_KEY
-from mlff.train.metrics import Errors, Metrics, evaluate
+from mlff.train.metrics import UNITS, Errors, Metrics, evaluate
+from mlff.train.pair_errors import errors_by_gap, pair_name
 from mlff.train.progress import counting_bar
 from mlff.train.state import replace_file
 
 if TYPE_CHECKING:
     from mlff.train.loop import Trainer
 
+COUPLING_COLUMNS = {
+    "interstate_coupling_mae_meV_per_A": "{:.1f}", "interstate_coupling_rmse_meV_per_A": "{:.1f}", "nac_mae_per_A": "{:.4f}",
+    "coupling_cosine": "{:.3f}",
+}  # fmt: skip
 PACKAGES = ("torch", "lightning-fabric", "numpy", "vesin", "h5py")
 
 
@@ -63,6 +69,9 @@ def finish(trainer: Trainer, reason: str, console: Console) -> RunResult:
     labels = data.state_labels
     console.print()
     console.print(error_table({part: each.errors() for part, each in metrics.items()}, labels))
+    if len(labels) > 1:
+        for part, each in metrics.items():
+            console.print(gap_table(errors_by_gap(each.predictions), labels, part))
     if data.noise is None:
         lines = closing_lines(folder.path, reason, trainer.best_epoch, " ".join(map(str, data.dataset.paths)))
     else:
@@ -112,17 +121,40 @@ def error_table(errors: dict[str, list[Errors]], state_labels: tuple[str, ...] |
     for part in errors:
         table.add_column(f"{part} MAE", justify="right")
         table.add_column(f"{part} RMSE", justify="right")
-    rows: dict[tuple[str, int | None, str], dict[str, Errors]] = {}
+    rows: dict[tuple[str, str], dict[str, Errors]] = {}
     for part, found in errors.items():
         for each in found:
-            rows.setdefault((each.quantity, each.state, each.unit), {})[part] = each
+            rows.setdefault((each.quantity, each.whose(state_labels)), {})[part] = each
     several = len(state_labels) > 1
-    for (quantity, state, unit), cells in rows.items():
-        name = quantity.replace("_", " ")
-        if several:
-            name += ", all states" if state is None else f", {state_labels[state]}"
-        texts = [(f"{cells[part].mae:.2f}", f"{cells[part].rmse:.2f}") if part in cells else ("-", "-") for part in errors]
+    for (quantity, whose), cells in rows.items():
+        name = quantity.replace("_", " ") + (f", {whose}" if several else "")
+        unit = UNITS[quantity]
+        digits = 4 if quantity == "nac" else 2
+        texts = [
+            (f"{cells[part].mae:.{digits}f}", f"{cells[part].rmse:.{digits}f}") if part in cells else ("-", "-")
+            for part in errors
+        ]
         table.add_row(name, unit, *(text for pair in texts for text in pair))
+    return table
+
+
+def gap_table(rows: list[dict[str, Any]], state_labels: Sequence[str], part: str) -> Table:
+    """A table of `mlff.train.pair_errors.errors_by_gap`: how well states are told apart and coupled where they are close."""
+    table = Table(title=f"Pairs of states by their gap, {part}")
+    coupled = any("coupling_cosine" in row for row in rows)
+    titles = ("pair", "gap eV", "frames", "gap MAE meV")
+    for title in (*titles, *("coupling MAE meV/Å", "RMSE", "NAC MAE 1/Å", "cosine") * coupled):
+        table.add_column(title, justify="left" if title == "pair" else "right")
+    for row in rows:
+        every = row["from"] == 0 and row["to"] is None
+        width = "all" if every else f"over {row['from']:g}" if row["to"] is None else f"{row['from']:g}-{row['to']:g}"
+        cells = [f"{row['gap_mae_meV']:.1f}"]
+        if coupled:
+            cells += [
+                "-" if (value := row.get(key)) is None else form.format(value) for key, form in COUPLING_COLUMNS.items()
+            ]
+        name = pair_name((row["pair"][0], row["pair"][1]), state_labels) if every else ""
+        table.add_row(name, width, str(row["num_frames"]), *cells)
     return table
 
 

@@ -28,7 +28,8 @@ FIT_FRAMES = 1000
 
 
 def inherit(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Configuration values with the settings that ``init_from`` decides: all of ``model``, and ``potential.zbl`` by default.
+    """Configuration values with the settings that ``init_from`` decides: all of ``model``, and by default ``potential.zbl``,
+    ``potential.surfaces`` and ``potential.parities``.
 
     A section ``model`` that names every setting, as the ``config.yaml`` of a run does, is left alone without opening the
     model: a run can be resumed where the model that it began from is gone.
@@ -48,7 +49,7 @@ def inherit(values: Mapping[str, Any]) -> dict[str, Any]:
     _check_same(str(values["init_from"]), section, given)
     potential = values.get("potential") or {}
     if isinstance(potential, Mapping):
-        potential = {"zbl": stored.zbl, **potential}
+        potential = {"zbl": stored.zbl, "surfaces": stored.surfaces, "parities": stored.parities, **potential}
     return {**values, "model": {**section, **given}, "potential": potential}
 
 
@@ -86,18 +87,25 @@ def begin_from(config: TrainConfig, data: RunData, fresh: Potential) -> tuple[Po
     stored = old.config
     _check_same(config.init_from, stored.model.model_dump(mode="json"), config.model)
     denoised = bool(read_document(resolve(config.init_from))["extra"].get("denoising"))
-    tensors, new = fresh.state_dict(), []
-    for name, tensor in old.state_dict().items():
-        if tensors[name].shape == tensor.shape:
-            tensors[name] = tensor
-        else:
-            new.append(name)
+    tensors, held = fresh.state_dict(), old.state_dict()
+    for name in tensors.keys() & held.keys():
+        if tensors[name].shape == held[name].shape:
+            tensors[name] = held[name]
+    changed = [name for name in tensors if name in held and tensors[name].shape != held[name].shape]
+    new = [name for name in changed if name.startswith("head.")]
     messages = [f"Begins with the weights of {config.init_from}"]
     if new:
         messages.append(f"New are {', '.join(new)}: the model has {_states(stored.num_states)}, the data "
                         f"{_states(fresh.num_states)}")
+    heads = {name.partition(".")[0] for name in (*(tensors.keys() ^ held.keys()), *changed)} - {"head"}
+    for head in sorted(heads):
+        begun = any(name.startswith(f"{head}.") for name in tensors)
+        messages.append(f"New is {head}, with random weights" if begun else f"Left out is {head}, which this run lacks")
+    if stored.surfaces != fresh.config.surfaces:
+        new.append("surfaces")  # the energies of the model are others than those of its weights here
     last = [name for name in tensors if name.startswith(_last_layer(fresh))]
-    kept = not new and not denoised and any(matches(name, config.freeze) for name in last)
+    scaled = stored.surfaces == "diabatic" or stored.couplings is not None  # heads whose outputs the scale multiplies, too
+    kept = not new and not denoised and (scaled or any(matches(name, config.freeze) for name in last))
     settings = fresh.config.model_copy(update={"scale": stored.scale}) if kept else fresh.config
     if not (new or denoised or kept):
         for name in last:

@@ -140,7 +140,7 @@ class Trainer:
 
     def _train_step(self, indices: np.ndarray) -> None:
         """One step on a global batch, of which each process computes its part."""
-        config, fabric = self.config, self.fabric
+        config, fabric, pairs = self.config, self.fabric, self.loader.pairs
         factor = self.schedule.factor(self.step, self.clock)
         self.optimizer.param_groups[0]["lr"] = config.optimizer.learning_rate * factor
         self.gradient.zero()
@@ -158,7 +158,10 @@ class Trainer:
                 self.gradient.add(gradients)
             else:
                 with self._autocast():
-                    prediction = self.potential(graph, forces=forces, stress=stress)
+                    prediction = self.potential(
+                        graph, forces=forces, stress=stress, couplings=pairs.coupling is not None,
+                        properties=bool(pairs.dipole_pairs or pairs.soc_pairs),
+                    )  # fmt: skip
                 sums, absolute = loss_terms(prediction, targets, config.loss)
                 loss = weighted_loss(sums, all_counts, config.loss)
                 fabric.backward(loss)

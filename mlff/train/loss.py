@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from mlff.nn import scatter_sum
-from mlff.train.config import LossConfig
+from mlff.train.loss_config import LossConfig
 from mlff.train.phases import Pairs, pair_signs, state_signs
 
 TERMS: dict[str, tuple[str, ...]] = {
@@ -31,8 +31,8 @@ class Targets:
 
     values: Mapping[str, Tensor]
     """energy float64 ``[B,S]`` in eV, forces ``[N,S,3]`` in eV/Å, stress ``[B,S,6]`` in eV/Å³, interstate_coupling
-    ``[N,P,3]`` in eV/Å or nac ``[N,P,3]`` in 1/Å, dipole ``[B,Q,3]`` in e Å, soc_magnitude ``[B,R]`` in eV; some may be missing.
-    What is masked holds zeros."""
+    ``[N,P,3]`` in eV/Å or nac ``[N,P,3]`` in 1/Å, dipole ``[B,Q,3]`` in e Å, soc_magnitude ``[B,R]`` in eV; some may be
+    missing. What is masked holds zeros."""
     valid: Mapping[str, Tensor]
     num_atoms: Tensor
     """``[B]``."""

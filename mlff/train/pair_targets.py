@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from mlff.data import Batch, HDF5Dataset, System
+from mlff.data.batch import PAIR_AXES
 from mlff.train.phases import Pairs
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class PairTargets:
         Couplings are compared as the potential learns them: as interstate couplings, which are smooth where states come
         close, unless it predicts nonadiabatic couplings directly.
         """
-        held = {name for system in systems for name in ("nac", "interstate_coupling", "dipole", "soc_magnitude") if system.has(name)}
+        held = {name for system in systems for name in PAIR_AXES if system.has(name)}
         coupling: Coupling = "nac" if config.couplings == "direct" else "interstate_coupling"
         spins = config.multiplicities or (1,) * config.num_states
         alike = tuple((i, j) for j in range(config.num_states) for i in range(j) if spins[i] == spins[j])
@@ -65,14 +66,14 @@ class PairTargets:
     def read(self, batch: Batch, states: Sequence[int] | None) -> dict[str, tuple[np.ndarray, np.ndarray, Pairs]]:
         """Values, masks of each value and pairs, by quantity; couplings under the name of ``coupling`` alone.
 
-        Interstate couplings that data lack are made of theirs nonadiabatic couplings and gaps, ``h_ij = d_ij (E_j - E_i)``, and
+        Interstate couplings that data lack are made of their nonadiabatic couplings and gaps, ``h_ij = d_ij (E_j - E_i)``, and
         the other way round.
 
         Args:
             batch: frames with what ``quantities`` names.
             states: the data's state behind each of the potential's; the same numbers by default.
         """
-        found = {}
+        found: dict[str, tuple[np.ndarray, np.ndarray, Pairs]] = {}
         if self.coupling is not None:
             found[self.coupling] = self._couplings(batch, states)
         for name, pairs in (("dipole", self.dipole_pairs), ("soc_magnitude", self.soc_pairs)):
@@ -98,8 +99,8 @@ class PairTargets:
 def phases_are_consistent(systems: Sequence[System]) -> bool:
     """Whether the signs of couplings and dipoles in a frame are those of one set of wave functions.
 
-    Data say so by ``phase``: "tracked" along trajectories or "aligned" to a reference. Of "raw" output that is not known: programs
-    compute couplings and transition dipoles in steps that may each choose signs.
+    Data say so by ``phase``: "tracked" along trajectories or "aligned" to a reference. Of "raw" output that is not known:
+    programs compute couplings and transition dipoles in steps that may each choose signs.
     """
     return bool(systems) and all(system.phase in ("tracked", "aligned") for system in systems)
 

@@ -2,8 +2,8 @@
 
 An eigenstate times -1 is the same eigenstate, so a quantity of the pair (i, j) may come as s_i s_j times what another
 calculation gives, s = +1 or -1. A loss that must not depend on that takes the best of the 2^(S-1) choices of each
-structure (the phase-free loss of Westermayr, Gastegger and Marquetand, J. Phys. Chem. Lett. 2020, 11, 3828). For a sum of errors
-over pairs, c+ as it is and c- with the sign turned, that is an Ising model on the graph of the pairs::
+structure (the phase-free loss of Westermayr, Gastegger and Marquetand, J. Phys. Chem. Lett. 2020, 11, 3828). For a sum of
+errors over pairs, c+ as it is and c- with the sign turned, that is an Ising model on the graph of the pairs::
 
     min over s of  sum_p s_i s_j J_p,   J_p = (c+_p - c-_p) / 2
 
@@ -31,7 +31,7 @@ def state_signs(interaction: Tensor, pairs: Sequence[tuple[int, int]], num_state
     """Signs ``[B,S]`` of +1 and -1 that make ``sum_p s_i s_j interaction_p`` least.
 
     Args:
-        interaction: J of every structure and pair ``[B,P]``; zero for a pair that is not known, and for one of a state with itself.
+        interaction: J of every structure and pair ``[B,P]``; zero for a pair that is not known.
         pairs: states (i, j) of the pair axis.
         num_states: S. States that no pair connects with another keep +1.
     """

@@ -1,8 +1,9 @@
-"""Pictures of a training run: learning curves, parity and error distributions, written as PNG files.
+"""Pictures of predictions against references: parity and error distributions, written as PNG files.
 
 Predictions come as ``{split: arrays}``, the arrays as a run folder's ``predictions_SPLIT.npz`` holds them: ``energy``,
 ``energy_ref`` ``[B,S]`` in eV, ``forces``, ``forces_ref`` ``[N,S,3]`` in eV/Å and, for periodic data, ``stress``,
-``stress_ref`` ``[B,S,6]`` in eV/Å³. A reference that is NaN is missing and is left out.
+``stress_ref`` ``[B,S,6]`` in eV/Å³; couplings, dipoles and spin-orbit couplings as `mlff.train.metrics.Metrics` says. A
+reference that is NaN is missing and is left out.
 """
 
 from __future__ import annotations
@@ -17,24 +18,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, ScalarFormatter
+from matplotlib.ticker import MaxNLocator, ScalarFormatter
 from scipy.ndimage import gaussian_filter
 
-from mlff.figure import (
-    BLUE,
-    GREEN,
-    GREY,
-    GRID,
-    ORANGE,
-    SKY,
-    STATE_COLOURS,
-    VERMILION,
-    dress,
-    message,
-    new_figure,
-    readable,
-    save,
-)  # fmt: skip
+from mlff.figure import GREY, SKY, STATE_COLOURS, VERMILION, dress, message, new_figure, readable, save
 
 Arrays = Mapping[str, np.ndarray]
 Predictions = Mapping[str, Arrays]
@@ -58,6 +45,12 @@ QUANTITIES = {
     "forces": Quantity("forces", "Force component", "eV/Å", "meV/Å"),
     "stress": Quantity("stress", "Stress component", "eV/Å³", "meV/Å³"),
 }
+PAIR_QUANTITIES = {
+    "interstate_coupling": Quantity("interstate_coupling", "Interstate coupling", "eV/Å", "meV/Å"),
+    "dipole": Quantity("dipole", "Dipole component", "e Å", "10⁻³ e Å"),
+    "soc_magnitude": Quantity("soc_magnitude", "Spin-orbit coupling", "eV", "meV"),
+}
+"""Quantities of pairs of states, all of which are drawn in one panel."""
 LARGE_ERROR = 20_000.0  # thousandths: axes of larger errors are in the unit itself
 
 
@@ -95,46 +88,6 @@ def name_states(labels: Sequence[str] | None, count: int) -> tuple[str, ...]:
     return tuple(f"state {state}" for state in range(count))
 
 
-def plot_learning_curves(columns: Mapping[str, np.ndarray], path: str | Path, *, best_epoch: int | None = None) -> Path:
-    """Force and energy MAE and the learning rate against epoch (left) and time (right); vertical axes logarithmic.
-
-    ``columns`` are those of ``metrics.csv``, each ``[epochs]``; a dotted line marks ``best_epoch``.
-    """
-    epoch = np.asarray(columns.get("epoch", ()), dtype=np.float64)
-    if epoch.size == 0:
-        return message("No epoch was completed: there are no learning curves to draw.", path)
-    seconds = np.asarray(columns.get("time_s", np.full(epoch.shape, np.nan)), dtype=np.float64)
-    longest = np.nanmax(seconds) if np.isfinite(seconds).any() else 0.0
-    divisor, unit = (3600.0, "h") if longest > 7200 else (60.0, "min") if longest > 180 else (1.0, "s")
-    rows = [
-        ("Force MAE (meV/Å)", {"train": "train_forces_mae", "validation": "val_forces_mae"}),
-        ("Energy MAE (meV)", {"train": "train_energy_mae", "validation": "val_energy_mae"}),
-        ("Learning rate", {"learning rate": "learning_rate"}),
-    ]
-    figure = new_figure(10.0, 8.4)
-    grid = figure.subplots(3, 2, sharey="row", sharex="col")
-    for row, (label, curves) in enumerate(rows):
-        for side, horizontal in enumerate((epoch, seconds / divisor)):
-            axes = grid[row, side]
-            for name, prefix in curves.items():
-                colour = {"train": ORANGE, "validation": BLUE}.get(name, GREY)
-                _curve(axes, horizontal, _column(columns, prefix), name, colour)
-            if best_epoch is not None and best_epoch in epoch:
-                where = horizontal[int(np.flatnonzero(epoch == best_epoch)[-1])]
-                axes.axvline(where, color=GREEN, linestyle=":", linewidth=1.5, label="best")
-            dress(axes, ylabel=label if side == 0 else "")
-            _log_scale(axes)
-            if row == 2 and axes.get_yscale() == "log":  # a cosine ends at zero, which would take all of a log axis
-                axes.set_ylim(bottom=max(axes.get_ylim()[0], 1e-4 * axes.get_ylim()[1]))
-            axes.set_xlim(left=0)
-            if side == 0 and row < 2 and axes.get_legend_handles_labels()[0]:
-                axes.legend(framealpha=0.9, edgecolor="none", fontsize=10)
-    grid[2, 0].set_xlabel("Epoch", fontsize=11)
-    grid[2, 0].xaxis.set_major_locator(MaxNLocator(integer=True))
-    grid[2, 1].set_xlabel(f"Time ({unit})", fontsize=11)
-    return save(figure, path)
-
-
 def plot_parity(
     predictions: Predictions,
     path: str | Path,
@@ -142,17 +95,19 @@ def plot_parity(
     quantity: str = "energy",
     state_labels: Sequence[str] | None = None,
 ) -> Path:
-    """Predicted against reference values, and the errors below: a column per split, a row per state.
+    """Predicted against reference values, and the errors below: a column per split, a row per state (one for all pairs).
 
     Energies are relative to the mean of the reference of their panel. Colour is the density of the points.
     """
-    if quantity not in QUANTITIES:
-        raise ValueError(f"`quantity` is {quantity!r}; choose one of {', '.join(QUANTITIES)}")
+    known = QUANTITIES | PAIR_QUANTITIES
+    if quantity not in known:
+        raise ValueError(f"`quantity` is {quantity!r}; choose one of {', '.join(known)}")
     shown = {split: arrays for split, arrays in predictions.items() if has(arrays, quantity)}
-    described = QUANTITIES[quantity]
+    described = known[quantity]
     if not shown:
         return message(f"No reference values: no {described.label.lower()} to compare.", path)
-    labels = name_states(state_labels, num_states(shown))
+    of_pairs = quantity in PAIR_QUANTITIES
+    labels = ("all pairs",) if of_pairs else name_states(state_labels, num_states(shown))
     side, error_height, cell_width, cell_height = 3.9, 1.15, 5.05, 6.2  # inches; `side` is the square parity panel
     width, height = cell_width * len(shown) + 1.15, cell_height * len(labels)
     figure = new_figure(width, height, layout=None)
@@ -167,7 +122,7 @@ def plot_parity(
             lower = place(left, top + side + 0.13, side, error_height, sharex=upper)
             title = _split_name(split) if len(labels) == 1 else f"{_split_name(split)}, {label}"
             upper.set_title(title, fontsize=12, fontweight="bold", loc="left")
-            _parity_panel(upper, lower, *pairs(arrays, quantity, row), described)
+            _parity_panel(upper, lower, *pairs(arrays, quantity, None if of_pairs else row), described)
     bar = figure.colorbar(ScalarMappable(DENSITY, "viridis"), cax=place(cell_width * len(shown) + 0.1, 0.4, 0.16, side))
     bar.set_label("Density of points (densest = 1)", fontsize=11)
     bar.ax.tick_params(labelsize=9)
@@ -318,38 +273,6 @@ def _robust_range(errors: np.ndarray) -> float:
 def _padded(low: float, high: float) -> tuple[float, float]:
     margin = 0.04 * (high - low) or 0.5
     return float(low - margin), float(high + margin)
-
-
-def _curve(axes: Axes, x: np.ndarray, y: np.ndarray | None, name: str, colour: str) -> None:
-    if y is None:
-        return
-    drawn = np.isfinite(x) & np.isfinite(y) & (y > 0)
-    if drawn.any():
-        marker = "o" if drawn.sum() <= 40 else ""
-        axes.plot(x[drawn], y[drawn], color=colour, marker=marker, markersize=3.5, linewidth=1.7, label=name)
-
-
-def _column(columns: Mapping[str, np.ndarray], prefix: str) -> np.ndarray | None:
-    """The column of that name, whatever unit its name ends in."""
-    return next((values for name, values in columns.items() if name == prefix or name.startswith(f"{prefix}_m")), None)
-
-
-def _log_scale(axes: Axes) -> None:
-    """Logarithmic vertical axis with plain numbers, and with labelled minor ticks where it spans under a decade."""
-    if not axes.lines:
-        return
-    axes.set_yscale("log")
-    low, high = axes.get_ylim()
-    if high / low < 12:
-        axes.grid(True, which="minor", axis="y", color=GRID, linewidth=0.7)
-    elif high / low < 200:
-        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    if low >= 1e-2 and high < 1e5:
-        plain = ScalarFormatter()
-        plain.set_scientific(False)
-        axes.yaxis.set_major_formatter(plain)
-        axes.yaxis.set_minor_formatter(plain if high / low < 12 else NullFormatter())
-        axes.tick_params(axis="y", which="minor", labelsize=8)
 
 
 def _split_name(split: str) -> str:

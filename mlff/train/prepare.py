@@ -17,11 +17,13 @@ from mlff.data.statistics import fit_atomic_energies, force_rms
 from mlff.datasets import EMBEDDED
 from mlff.models import model_config
 from mlff.potential.potential import Potential
-from mlff.train.config import LossConfig, TrainConfig
+from mlff.train.config import TrainConfig
 from mlff.train.data_config import DataConfig
 from mlff.train.denoise import NoisyLoader, check_denoising
+from mlff.train.electronic import electronic_settings, trained_pairs
 from mlff.train.filtering import Filtering, filter_parts
 from mlff.train.loaders import BatchLoader
+from mlff.train.loss_config import LossConfig
 from mlff.train.metrics import check_states
 
 CENTRE_FRAMES = 256
@@ -178,13 +180,17 @@ def build_potential(config: TrainConfig, data: RunData, dtype: torch.dtype) -> P
         num_states=len(data.states),
         scale=float(rms) if np.isfinite(rms) and rms > 0 else 1.0,
         zbl=config.potential.zbl,
+        **electronic_settings(config.potential, data),
     ).to(dtype)
 
 
 def make_loader(config: TrainConfig, data: RunData, potential: Potential, device: torch.device) -> BatchLoader:
     """What reads the frames of a run: with their energies and forces, or with noise to be found."""
     if data.noise is None:
-        return BatchLoader(data.dataset, potential.cutoff, states=data.states, device=device, dtype=potential.dtype)
+        pairs = trained_pairs(config, potential.config, data)
+        return BatchLoader(
+            data.dataset, potential.cutoff, states=data.states, pairs=pairs, device=device, dtype=potential.dtype
+        )  # fmt: skip
     return NoisyLoader(data.dataset, potential.cutoff, data.noise, config.seed, device=device, dtype=potential.dtype)
 
 

@@ -77,8 +77,8 @@ def restore(trainer: Trainer, tensors: dict[str, Tensor], document: dict[str, An
 def _all_terms(sums: Tensor) -> Tensor:
     """`Trainer.sums` as it is now, from a state that may be of a time when the loss had the first few of its terms."""
     before = (len(sums) - 2) // 2
-    absolute, counts = (torch.nn.functional.pad(part, (0, len(TERMS) - before)) for part in (sums[2:][:before], sums[2:][before:]))
-    return torch.cat((sums[:2], absolute, counts))
+    parts = (sums[2 : 2 + before], sums[2 + before :])
+    return torch.cat((sums[:2], *(torch.nn.functional.pad(part, (0, len(TERMS) - before)) for part in parts)))
 
 
 def _prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -16,6 +16,7 @@ from mlff.potential.pretrained import list_models
 from mlff.train import snapshot
 from mlff.train.clock import CLOCKS
 from mlff.train.config import TrainConfig
+from mlff.train.electronic import learned_lines
 from mlff.train.finish import RunResult, finish
 from mlff.train.initial import begin_from, freeze
 from mlff.train.loop import INTERRUPTED, Trainer
@@ -68,7 +69,7 @@ def train(config: TrainConfig, *, resume: bool = False, console: Console | None 
         messages.append(freeze(potential, config.freeze))
         display = make_display(console, silent=not fabric.is_global_zero)
         trainer = Trainer(config, data, potential, fabric, folder, display, fresh=saved is None, started=started)
-        for message in filter(None, messages):
+        for message in filter(None, [*messages, *learned_lines(potential.config, trainer.loader.pairs, data)]):
             display.message(message)
         if saved is not None:
             snapshot.restore(trainer, *saved)

@@ -12,6 +12,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from scipy.stats import spearmanr
 
 from mlff.data import HDF5Dataset, HDF5View
+from mlff.data.batch import PAIR_AXES
 from mlff.figure import BLUE, GREY, dress, message, new_figure, readable, save
 from mlff.potential.potential import Potential
 from mlff.train.metrics import Arrays, Metrics, evaluate
@@ -43,7 +44,7 @@ def evaluate_committee(
     for number, potential in enumerate(potentials):
         predicted = evaluate(potential, dataset, indices, batch_size, states=states, progress=progress).predictions
         first = first or predicted
-        for name in ("energy", "forces", "stress"):
+        for name in ("energy", "forces", "stress", *PAIR_AXES):
             if name in predicted:  # mean and sum of squares as they come (Welford, Technometrics 4, 419, 1962)
                 values = predicted[name].astype(np.float64)
                 means.setdefault(name, np.zeros_like(values))
@@ -52,7 +53,7 @@ def evaluate_committee(
                 means[name] = means[name] + change / (number + 1)
                 squares[name] = squares[name] + change * (values - means[name])
     spread = {f"{name}_uncertainty": np.sqrt(each / (len(potentials) - 1)) for name, each in squares.items()}
-    return Metrics({**first, **means, **{name: spread[name] for name in spread if name != "stress_uncertainty"}})
+    return Metrics({**first, **means, **{f"{name}_uncertainty": spread[f"{name}_uncertainty"] for name in QUANTITIES}})
 
 
 def calibration(predictions: Arrays, quantity: str, bins: int = _BINS) -> dict[str, Any]:

@@ -10,10 +10,10 @@ import torch
 from lightning_fabric import Fabric
 
 from mlff.potential.potential import Potential
-from mlff.train.config import LossConfig
 from mlff.train.gradients import sum_over_processes
 from mlff.train.loaders import BatchLoader
 from mlff.train.loss import TERMS, Targets, loss_terms, value_counts, weighted_loss
+from mlff.train.loss_config import LossConfig
 from mlff.train.metrics import Metrics, evaluate
 from mlff.train.pair_targets import PairTargets
 
@@ -63,7 +63,7 @@ def error_sums(metrics: Metrics, loss: LossConfig, pairs: PairTargets | None = N
     `pairs`: what the potential learns of pairs of states, as of the loader.
     """
     pairs = pairs or PairTargets()
-    of_pairs = [pairs.coupling] if pairs.coupling is not None else []
+    of_pairs: list[str] = [pairs.coupling] if pairs.coupling is not None else []
     of_pairs += ["dipole"] * bool(pairs.dipole_pairs) + ["soc_magnitude"] * bool(pairs.soc_pairs)
     present = [name for name in ("energy", "forces", "stress", *of_pairs) if name in metrics.predictions]
     predicted = {name: torch.from_numpy(metrics.predictions[name]).double() for name in present}

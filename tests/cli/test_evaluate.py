@@ -82,7 +82,9 @@ WRONG = [
     (("MODEL", "azobenzene", "--bins", "angle:1,2,3"), "write torsion:I,J,K,L"),
     (("MODEL", "azobenzene", "--bins", "torsion:1,2,3,99"), "four different atoms, counted from 0 to 23"),
     (("MODEL", "azobenzene", "--json", "no/folder/e.json"), "`no/folder/e.json` cannot be written"),
-    (("MODEL", "azobenzene", "--states", "3"), "state 3 was asked for"),
+    (("MODEL", "azobenzene", "--states", "3,"), "state 3 was asked for"),
+    (("MODEL", "azobenzene", "--states", "3"), "has 1 state(s) but 3 of the data were chosen"),
+    (("MODEL", "azobenzene", "--states", "0"), "write `0,` with a comma"),
     (("MODEL", "azobenzene", "--states", "x"), "--states is 'x'"),
 ]
 

@@ -50,7 +50,7 @@ def test_options_and_overrides_win_over_the_file(tmp_path):
     (tmp_path / "c.yaml").write_text("epochs: 50\nmodel: {name: egnn, num_layers: 2}\nseed: 5\ndata: {split: time}\n")
     result = mlff(
         "train", tmp_path / "c.yaml", "--out", tmp_path / "run", "--epochs", 1, "--batch-size", 4, "--split", "trajectory",
-        "--states", "0", *SMALL, "optimizer.learning_rate=1e-4",
+        "--states", "1", *SMALL, "optimizer.learning_rate=1e-4",
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     written = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
@@ -84,7 +84,15 @@ WRONG = [
     (("--data", "azobenzene", "--out", "OUT", "--max-time", "-1"), "`max_time` is -1"),
     (("--data", "azobenzene", "--out", "OUT", "--split", "tiem"), "has no split 'tiem'; it has: time, trajectory"),
     (("--data", "azobenzene", "--out", "OUT", "--states", "a"), "`data.states.0` is 'a'"),
-    (("--data", "azobenzene", "--out", "OUT", "--states", "1"), "state 1 was asked for"),
+    (("--data", "azobenzene", "--out", "OUT", "--states", "1,"), "state 1 was asked for"),
+    (("--data", "azobenzene", "--out", "OUT", "--states", "2"), "state 1 was asked for"),
+    (("--data", "azobenzene", "--out", "OUT", "--states", "0"), "write `0,` with a comma (in a file [0]) for state 0 alone"),
+    (("--data", "azobenzene", "--out", "OUT", "--nac", "straight"), "`potential.couplings` is 'straight'"),
+    (("--data", "azobenzene", "--out", "OUT", "--nac"), "have no couplings between the states"),
+    (("--data", "azobenzene", "--out", "OUT", "--dipoles"), "`potential.dipoles` (--dipoles) is set, but"),
+    (("--data", "azobenzene", "--out", "OUT", "--soc", "compile=true"), "`potential.soc` is set; leave one of them out"),
+    (("--data", "azobenzene", "--out", "OUT", "--diabatic"), "a matrix of several states, but one state is learned"),
+    (("--data", "azobenzene", "--out", "OUT", "--diabatic", "--nac", "direct"), "have their couplings from the matrix"),
     (("--data", "azobenzene", "--out", "OUT", "epochs=1", "nonsense"), "`nonsense` is no override"),
     (("--resume", "OUT"), "there is no run to resume in `OUT`"),
     (("c.yaml", "--resume", "OUT"), "--resume takes its configuration from the run; leave `c.yaml` out"),

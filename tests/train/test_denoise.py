@@ -152,7 +152,7 @@ def test_a_pretrained_model_starts_ahead_of_a_random_one(denoising, tmp_path, co
     ("overrides", "words"),
     [
         (["loss.energy=0.1"], "`data.noise` is 0.04, so the run learns to find noise, which has no energy"),
-        (["data.states=0"], "`data.states` chooses electronic states, but denoising"),
+        (["data.states=[0]"], "`data.states` chooses electronic states, but denoising"),
         (["data.noise=-1"], "`data.noise` is -1"),
     ],
 )

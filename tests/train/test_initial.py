@@ -80,7 +80,7 @@ def test_the_network_is_unchanged_and_the_energies_move_to_the_data(tmp_path):
 
 def test_energies_of_another_level_of_theory_are_met_by_reference_energies(small_model, two_states, tmp_path):
     """The same network energies plus a constant an element: the fit finds the constants where compositions tell them apart."""
-    config = fine_tuning(tmp_path, init_from=str(small_model), data={"path": str(two_states), "states": 0})
+    config = fine_tuning(tmp_path, init_from=str(small_model), data={"path": str(two_states), "states": [0]})
     data = prepare_data(config.data, config.loss)
     new, messages = begun(config)
     assert any("never saw O" in message for message in messages)

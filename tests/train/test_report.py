@@ -15,7 +15,8 @@ import pytest
 
 from mlff.figure import readable
 from mlff.train import plots
-from mlff.train.report import error_rows, read_metrics, write_report
+from mlff.train.report import read_metrics, write_report
+from mlff.train.report_errors import error_rows
 
 PNG = b"\x89PNG\r\n\x1a\n"
 VOID = {"meta", "img", "br", "link"}

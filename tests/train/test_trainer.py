@@ -94,7 +94,7 @@ def test_a_wrong_beginning_leaves_no_folder(quick, console, tmp_path):
         train(quick("data.path=missing.h5"), console=console)
     with pytest.raises(ValueError, match="the training frames of .* have no stress"):
         train(quick("loss.stress=1"), console=console)
-    with pytest.raises(ValueError, match="state 3 was asked for"):
+    with pytest.raises(ValueError, match="state 2 was asked for"):
         train(quick("data.states=3"), console=console)
     with pytest.raises(ValueError, match="has no value for C, N"):
         train(quick("potential.atomic_energies={H: -10.0}"), console=console)
@@ -113,7 +113,7 @@ def test_several_states_with_gaps_are_learned(quick, console, two_states):
 
 
 def test_one_state_of_several_can_be_learned(quick, console, two_states):
-    config = quick("data.states=1", "epochs=2", f"data.path={two_states}", data={})
+    config = quick("data.states=[1]", "epochs=2", f"data.path={two_states}", data={})
     result = train(config, console=console)
     potential = load_potential(result.folder)
     assert potential.num_states == 1
