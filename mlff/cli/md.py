@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 @click.option("--friction", default=0.01, show_default=True, help="Of the Langevin thermostat, 1/fs.")
 @click.option("--seed", type=int, help="Of velocities and thermostat.  [default: drawn, and printed]")
 @click.option("--interval", default=10, show_default=True, help="Steps between frames.")
+@click.option("--replicas", type=int, help="Simulations moved together, with seeds of their own: --seed, then one more each.")
 @click.option("-o", "--output", metavar="FILE", help="Trajectory, .traj or .xyz.  [default: STRUCTURE-md.traj, here]")
 @click.option("--restart", is_flag=True, help="Continue the output's simulation; --steps counts from its start.")
 @click.option("--plot", metavar="FILE.png", help="Draw total energy and temperature over time.")
@@ -35,49 +36,60 @@ if TYPE_CHECKING:
 @click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 def command(
     model: str, structure: str, ensemble: str, temperature: float | None, time_fs: float | None, steps: int | None,
-    timestep: float, equilibrate: float, friction: float, seed: int | None, interval: int, output: str | None,
-    restart: bool, plot: str | None, max_temperature: float | None, state: int, dtype: str, device: str | None,
-    compile: bool, overwrite: bool,
+    timestep: float, equilibrate: float, friction: float, seed: int | None, interval: int, replicas: int | None,
+    output: str | None, restart: bool, plot: str | None, max_temperature: float | None, state: int, dtype: str,
+    device: str | None, compile: bool, overwrite: bool,
 ) -> None:  # fmt: skip
     """Simulate STRUCTURE (any file that ASE reads; FILE@0 for a certain frame) with MODEL.
 
     MODEL is a name that `mlff models` lists, a checkpoint, or the folder of a training run. Beside the trajectory stand
     a table of the energies (.csv) and the state for --restart (.state.npz).
+
+    With --replicas each simulation has files of its own (NAME-00.traj, NAME-01.traj, ...), and STRUCTURE may name several
+    starts, which are taken in turn: FILE@: for all frames, FILE@0:8 for eight.
     """
     from mlff.calculators import make_calculator
+    from mlff.cli.replicas import replica_starts, simulate
     from mlff.dynamics import SimulationExploded, run_md
     from mlff.dynamics.record import simulation_files
+    from mlff.dynamics.replicas import replica_file
     from mlff.dynamics.structures import check_outputs, read_structure
     from mlff.dynamics.trajectory import check_suffix
 
     if time_fs is not None and steps is not None:
         raise click.UsageError("give --time or --steps, not both")
     num_steps = steps if steps is not None else 1000 if time_fs is None else _num_steps("--time", time_fs, timestep)
-    atoms = read_structure(structure)
-    if temperature is None and (ensemble == "langevin" or equilibrate or not atoms.get_momenta().any()):
+    starts = [read_structure(structure)] if replicas is None else replica_starts(structure, replicas)
+    moving = all(atoms.get_momenta().any() for atoms in starts)
+    if temperature is None and (ensemble == "langevin" or equilibrate or not moving):
         temperature = 300.0
     trajectory = check_suffix(output) if output else _default_output(structure)
+    files = [trajectory] if replicas is None else [replica_file(trajectory, k) for k in range(replicas)]
     picture = None if plot is None else _checked_plot(plot)
-    written = [] if restart else list(simulation_files(trajectory))
+    written = [] if restart else [each for file in files for each in simulation_files(file)]
     check_outputs(written, inputs=[structure], overwrite=overwrite)
     check_outputs([] if picture is None else [picture], inputs=[structure], overwrite=overwrite or restart)
-    atoms.calc = make_calculator(model, state=state, dtype=dtype, device=device, compile=compile or "auto")
+    starts[0].calc = make_calculator(model, state=state, dtype=dtype, device=device, compile=compile or "auto")
+    options: dict[str, Any] = dict(
+        steps=num_steps, ensemble=ensemble, timestep=timestep, temperature=temperature, friction=friction,
+        equilibrate=_num_steps("--equilibrate", equilibrate, timestep), seed=seed, interval=interval, restart=restart,
+        overwrite=overwrite, max_temperature=max_temperature,
+    )  # fmt: skip
+    title = _title(Path(structure).name, ensemble, temperature, timestep)
+    if replicas is not None:
+        simulate(starts, trajectory, picture, f"{title}, {replicas} replicas", _Progress(num_steps), **options)
+        return
 
     failure = None
     start = clock.perf_counter()
     with _Progress(num_steps) as progress:
         try:
-            simulation = run_md(
-                atoms, steps=num_steps, ensemble=ensemble, timestep=timestep, temperature=temperature,  # type: ignore[arg-type]
-                friction=friction, equilibrate=_num_steps("--equilibrate", equilibrate, timestep), seed=seed,
-                interval=interval, trajectory=trajectory, restart=restart, overwrite=overwrite,
-                max_temperature=max_temperature, callback=progress.update,
-            )  # fmt: skip
+            simulation = run_md(starts[0], trajectory=trajectory, callback=progress.update, **options)
         except SimulationExploded as error:
             simulation, failure = error.simulation, error
     _print_summary(simulation, trajectory, progress.steps_done, clock.perf_counter() - start)
     if picture is not None and len(simulation.energies.time):
-        simulation.energies.plot(picture, _title(simulation, Path(structure).name))
+        simulation.energies.plot(picture, title)
         click.echo(f"{'plot':<14}{picture}")
     if failure is not None:
         sentence = str(failure)
@@ -136,10 +148,9 @@ def _print_summary(simulation: Simulation, trajectory: Path, steps_done: int, se
     click.echo(f"{'energies':<14}{trajectory.with_suffix('.csv')}")
 
 
-def _title(simulation: Simulation, name: str) -> str:
-    settings = simulation.settings
-    ensemble = "constant energy" if settings.ensemble == "nve" else f"Langevin at {settings.temperature:g} K"
-    return f"{name}: {ensemble}, timestep {settings.timestep:g} fs"
+def _title(name: str, ensemble: str, temperature: float | None, timestep: float) -> str:
+    described = "constant energy" if ensemble == "nve" else f"Langevin at {temperature:g} K"
+    return f"{name}: {described}, timestep {timestep:g} fs"
 
 
 def _num_steps(option: str, time_fs: float, timestep: float) -> int:

@@ -15,21 +15,29 @@ from .aside import written_aside
 
 def read_structure(path: str | os.PathLike[str]) -> Atoms:
     """The structure in a file of any format that ASE reads; of several frames the last, or ``FILE@INDEX``."""
+    found = read_structures(path)
+    if len(found) != 1:
+        file = os.fspath(path).rpartition("@")[0]
+        raise ValueError(f"`{path}` names {len(found)} structures; name one, such as {file}@-1")
+    return found[0]
+
+
+def read_structures(path: str | os.PathLike[str]) -> list[Atoms]:
+    """As `read_structure`, and of ``FILE@START:STOP`` (``FILE@:`` for all) every one."""
     text = os.fspath(path)
     file = Path(text if Path(text).exists() else text.rpartition("@")[0] or text)
     if not file.is_file():
         raise ValueError(f"there is no structure file `{file}`")
     try:
-        atoms = ase.io.read(text)
+        found = ase.io.read(text)
     except Exception as error:  # each of ASE's readers raises its own kinds
         reason = str(error) or type(error).__name__
         raise ValueError(f"`{text}` could not be read as a structure (any format of ASE, such as .xyz, .extxyz, .cif, "
                          f".traj): {reason}") from error
-    if not isinstance(atoms, Atoms):
-        raise ValueError(f"`{text}` names {len(atoms)} structures; name one, such as {file}@-1")
-    if len(atoms) == 0:
+    structures = [found] if isinstance(found, Atoms) else list(found)
+    if any(len(atoms) == 0 for atoms in structures):
         raise ValueError(f"`{text}` holds a structure without atoms")
-    return atoms
+    return structures
 
 
 def check_outputs(paths: Sequence[Path], *, inputs: Sequence[str] = (), overwrite: bool) -> None:

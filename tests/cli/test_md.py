@@ -62,6 +62,33 @@ def test_existing_files_are_kept_unless_asked(working_folder, mlff):
     assert mlff(*command, "--overwrite").exit_code == 0
 
 
+def test_replicas_are_single_simulations_with_the_next_seeds(working_folder, mlff):
+    common = ("--steps", "20", "--temperature", "200", "--dtype", "float64")
+    result = mlff("md", "model", "ethanol.xyz", *common, "--replicas", "3", "--seed", "5", "--plot", "a.png", "-o", "a.xyz")
+    assert result.exit_code == 0, result.output
+    assert "3, seeds 5 to 7, nve, steps of 0.5 fs" in result.stdout and "a-00.xyz to a-02.xyz" in result.stdout
+    assert (working_folder / "a.png").read_bytes()[:4] == b"\x89PNG"
+    assert mlff("md", "model", "ethanol.xyz", *common, "--seed", "6", "-o", "b.xyz").exit_code == 0
+    np.testing.assert_allclose(read("a-01.xyz").positions, read("b.xyz").positions, atol=1e-7)
+    again = mlff("md", "model", "ethanol.xyz", *common[2:], "--replicas", "3", "--steps", "40", "--restart", "-o", "a.xyz")
+    assert again.exit_code == 0 and all(len(read(f"a-0{k}.xyz", ":")) == 5 for k in range(3))
+
+
+def test_replicas_start_from_the_frames_of_a_file_in_turn(working_folder, mlff):
+    mlff("md", "model", "ethanol.xyz", "--steps", "20", "-o", "starts.xyz", "--seed", "1")
+    result = mlff("md", "model", "starts.xyz@0:2", "--replicas", "3", "--steps", "0", "-o", "a.traj", "--temperature", "9")
+    assert result.exit_code == 0, result.output
+    frames = read("starts.xyz", ":")
+    for k, frame in enumerate((0, 1, 0)):
+        np.testing.assert_allclose(read(f"a-0{k}.traj").positions, frames[frame].positions)
+
+
+def test_a_replica_that_explodes_is_named_and_the_exit_code_is_1(working_folder, mlff):
+    result = mlff("md", "model", "ethanol.xyz", "--replicas", "2", "--steps", "9", "--max-temperature", "10", "--seed", "0")
+    assert result.exit_code == 1
+    assert "Replica 00 stopped: the simulation exploded at step" in result.stderr and "Replica 01" in result.stderr
+
+
 MISTAKES = [
     (("model", "nowhere.xyz"), "there is no structure file `nowhere.xyz`"),
     (("modle", "ethanol.xyz"), "called `modle`"),
@@ -81,6 +108,10 @@ MISTAKES = [
     (("model", "ethanol.xyz", "--plot", "a.txt"), "suffix '.txt'; use .png"),
     (("model", "ethanol.xyz", "--restart"), "nothing to continue from"),
     (("model", "ethanol.xyz", "--ensemble", "npt"), "'npt' is not one of 'nve', 'langevin'"),
+    (("model", "ethanol.xyz", "--replicas", "0"), "--replicas is 0; give 1 or more"),
+    (("model", "ethanol.xyz@3:3", "--replicas", "2"), "`ethanol.xyz@3:3` names no structure"),
+    (("model", "ethanol.xyz", "--replicas", "2", "--restart"), "nothing to continue from"),
+    (("model", "close.xyz", "--replicas", "2"), "atoms 0 (H), 1 (H) are 0.01 angstrom apart"),
     (("model", "close.xyz"), "atoms 0 (H), 1 (H) are 0.01 angstrom apart"),
 ]
 

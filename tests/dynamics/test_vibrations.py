@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from ase import Atoms
 from ase.build import bulk, molecule
 from ase.constraints import FixAtoms
@@ -9,6 +10,9 @@ from ase.vibrations.data import VibrationsData
 
 from mlff.calculators import MLFFCalculator
 from mlff.dynamics import hessian, normal_modes
+from mlff.models import model_config
+from mlff.potential.config import PotentialConfig
+from mlff.potential.potential import Potential
 from mlff.units import BOLTZMANN, INVERSE_CM
 
 from ..models.variants import CELL, NUMBERS, POSITIONS, VARIANTS, make_potential
@@ -36,6 +40,24 @@ def test_the_hessian_is_the_derivative_of_the_forces(variant, periodic):
     np.testing.assert_array_equal(second, second.T)
     shifts = second.reshape(24, 8, 3).sum(axis=1)
     np.testing.assert_allclose(shifts, 0, atol=1e-9 * abs(second).max())
+
+
+def test_diabatic_surfaces_have_the_hessian_of_their_eigenvalue(ethanol):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        settings = PotentialConfig(
+            model=model_config("painn", num_features=8, num_layers=1, cutoff=4.0), num_states=3, species=(1, 6, 8),
+            atomic_energies=dict.fromkeys((1, 6, 8), 0.0), surfaces="diabatic", nac_pairs=((0, 1), (0, 2), (1, 2)),
+        )  # fmt: skip
+        potential = Potential(settings).double().eval()
+    second = hessian(potential, ethanol, state=1)
+    forces = []
+    for sign in (1, -1):
+        moved = ethanol.copy()
+        moved.calc = MLFFCalculator(potential, state=1, dtype="float64")
+        moved.positions[2, 1] += sign * STEP
+        forces.append(moved.get_forces().ravel())
+    np.testing.assert_allclose(second[7], (forces[1] - forces[0]) / (2 * STEP), rtol=0, atol=1e-6 * abs(second).max())
 
 
 def test_rows_in_several_passes_are_the_same(potential, ethanol, monkeypatch):
