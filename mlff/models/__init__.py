@@ -1,4 +1,7 @@
-"""Models, one file a paper. To add one: write its file, then name its config and class in ``MODELS``."""
+"""Models, one file a paper. To add one: write its file, then name its config and class in ``MODELS``.
+
+``ADAPTERS`` are made of the modules of other packages, which are imported when such a model is built.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from .allegro import Allegro, AllegroConfig
+from .dimenet import DimeNetConfig, DimeNetPlusPlus
 from .egnn import EGNN, EGNNConfig
 from .et import ET, ETConfig
 from .gvp import GVPGNN, GVPConfig
+from .mace import MACE, MACEConfig
 from .model import MAX_ATOMIC_NUMBER, Features, Model, ModelConfig
+from .nequip import NequIP, NequIPConfig
 from .painn import PaiNN, PaiNNConfig
 from .schnet import SchNet, SchNetConfig
 from .tensornet import TensorNet, TensorNetConfig
@@ -25,6 +32,13 @@ MODELS: dict[str, tuple[type[ModelConfig], type[Model]]] = {
     "tensornet": (TensorNetConfig, TensorNet),
     "visnet": (ViSNetConfig, ViSNet),
 }
+ADAPTERS: dict[str, tuple[type[ModelConfig], type[Model]]] = {
+    "allegro": (AllegroConfig, Allegro),
+    "dimenet++": (DimeNetConfig, DimeNetPlusPlus),
+    "mace": (MACEConfig, MACE),
+    "nequip": (NequIPConfig, NequIP),
+}
+"""Models that need an extra: ``pip install "mlff[mace]"`` and the like (docs/adapters.md)."""
 
 
 def model_config(name: str, **options: Any) -> ModelConfig:
@@ -33,9 +47,11 @@ def model_config(name: str, **options: Any) -> ModelConfig:
     Raises:
         ValueError: an unknown model or option (with the nearest name that exists), or a value out of range.
     """
-    if name not in MODELS:
-        raise ValueError(f"there is no model {name!r}{_meant(name, list(MODELS))}; the models are {', '.join(MODELS)}")
-    config_class, _ = MODELS[name]
+    models = MODELS | ADAPTERS
+    if name not in models:
+        raise ValueError(f"there is no model {name!r}{_meant(name, list(models))}; the models are {', '.join(MODELS)} and, "
+                         f"made of other packages' modules, {', '.join(ADAPTERS)}")
+    config_class, _ = models[name]
     for option in options:
         if option not in config_class.model_fields:
             known = [field for field in config_class.model_fields if field != "name"]
@@ -51,7 +67,7 @@ def model_config(name: str, **options: Any) -> ModelConfig:
 
 def build_model(config: ModelConfig) -> Model:
     """A model with fresh weights, drawn from torch's global generator."""
-    for config_class, model_class in MODELS.values():
+    for config_class, model_class in (MODELS | ADAPTERS).values():
         if type(config) is config_class:
             return model_class(config)
     raise ValueError(f"{type(config).__name__} is not the config of a registered model; see mlff.models.MODELS")
@@ -63,6 +79,7 @@ def _meant(name: str, known: list[str]) -> str:
 
 
 __all__ = [
+    "ADAPTERS",
     "MAX_ATOMIC_NUMBER",
     "MODELS",
     "EGNN",

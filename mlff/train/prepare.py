@@ -25,6 +25,7 @@ from mlff.train.filtering import Filtering, filter_parts
 from mlff.train.loaders import BatchLoader
 from mlff.train.loss_config import LossConfig
 from mlff.train.metrics import check_states
+from mlff.train.neighbors import with_average_neighbors
 
 CENTRE_FRAMES = 256
 """Training frames that the first energies are centred on."""
@@ -174,7 +175,7 @@ def build_potential(config: TrainConfig, data: RunData, dtype: torch.dtype) -> P
         rms = force_rms(data.dataset, data.train) if has_forces else float("nan")
     name, options = config.model["name"], {key: value for key, value in config.model.items() if key != "name"}
     return Potential.build(
-        model_config(name, **options),
+        with_average_neighbors(model_config(name, **options), data.dataset, data.train),
         species=species,
         atomic_energies=energies,
         num_states=len(data.states),

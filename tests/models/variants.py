@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import functools
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -9,7 +12,7 @@ import torch
 from numpy.typing import ArrayLike
 
 from mlff.graph import Graph, build_graph
-from mlff.models import MODELS, model_config
+from mlff.models import ADAPTERS, MODELS, model_config
 from mlff.potential.potential import Potential
 
 ATOMIC_ENERGIES = {1: -13.6, 6: -1027.0, 7: -1480.0, 8: -2040.0}
@@ -35,6 +38,20 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {name: (name, {}) for name in 
 }
 """Every registered model with its defaults, and the variants that run other code."""
 
+PACKAGES = {"allegro": "allegro", "dimenet++": "torch_geometric", "mace": "mace", "nequip": "nequip"}
+"""What the models made of other packages' modules import: they are under contract where it is installed."""
+INSTALLED = [name for name in ADAPTERS if find_spec(PACKAGES[name])]
+NARROW = dict(triplet_features=8, readout_features=16)
+VARIANTS |= {name: (name, NARROW if name == "dimenet++" else {}) for name in INSTALLED}
+if "mace" in INSTALLED:
+    VARIANTS["mace-scalars"] = ("mace", dict(lmax=0, num_layers=3, correlation=2))
+if "nequip" in INSTALLED:
+    VARIANTS["nequip-parity"] = ("nequip", dict(lmax=2, num_layers=2, parity=True))
+if "allegro" in INSTALLED:
+    VARIANTS["allegro-one-layer"] = ("allegro", dict(lmax=1, num_layers=1, parity=False))
+if "dimenet++" in INSTALLED:
+    VARIANTS["dimenet++-one-layer"] = ("dimenet++", dict(num_layers=1, num_spherical=3, num_radial=4, **NARROW))
+
 NUMBERS = np.array([6, 6, 8, 7, 1, 1, 1, 1])
 POSITIONS = np.array(
     [
@@ -55,7 +72,15 @@ CELL = np.array([[5.1, 0.3, -0.2], [1.1, 4.7, 0.4], [-0.7, 0.9, 5.5]])
 
 def make_potential(variant: str, dtype: torch.dtype = torch.float64) -> Potential:
     """A small potential of two states, in evaluation mode, its weights large enough for every term to count."""
+    return copy.deepcopy(built(variant)).to(dtype)
+
+
+@functools.cache
+def built(variant: str) -> Potential:
+    """The potential that is copied: some packages take seconds to build theirs."""
     name, options = VARIANTS[variant]
+    # The bases of DimeNet++ reach 50, and its layers multiply them: energies would be 1e4 eV.
+    change = 0.01 if name == "dimenet++" else 0.1
     with torch.random.fork_rng():
         torch.manual_seed(7)
         potential = Potential.build(
@@ -67,8 +92,8 @@ def make_potential(variant: str, dtype: torch.dtype = torch.float64) -> Potentia
         )
         with torch.no_grad():
             for parameter in potential.parameters():
-                parameter += 0.1 * torch.randn_like(parameter)
-    return potential.to(dtype).eval()
+                parameter += change * torch.randn_like(parameter)
+    return potential.eval()
 
 
 def molecule(positions: ArrayLike = POSITIONS, numbers: ArrayLike = NUMBERS) -> Graph:
