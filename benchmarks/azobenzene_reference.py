@@ -1,9 +1,9 @@
 """Minima, vibrations and torsion of azobenzene with GFN2-xTB: python benchmarks/azobenzene_reference.py
 
 Writes azobenzene_reference.json beside this file, which azobenzene_trial.py compares models with; tblite is needed
-(pip install "mlff[reference]"). The two minima of examples/structures are relaxed on to 1e-4 eV/Å; their Hessians are central differences of
-forces, +-0.005 Å; the torsion CNNC is scanned in steps of 10 degrees, everything else relaxed, once from each minimum, and
-the lower of the two energies is kept: a scan in one direction drags the rings' twist of its start along.
+(pip install "mlff[reference]"). The two minima of examples/structures are relaxed on to 1e-4 eV/Å; their Hessians are
+central differences of forces, +-0.005 Å; the torsion CNNC is scanned in steps of 10 degrees, everything else relaxed, once
+from each minimum, and the lower of the two energies is kept: a scan in one direction drags the rings' twist of its start along.
 """
 
 from __future__ import annotations
@@ -32,9 +32,14 @@ STEP = 0.005
 """Å."""
 
 
+def isomer_structure(isomer: str) -> Atoms:
+    """GFN2-xTB's minimum of an isomer."""
+    return read(STRUCTURES / f"{isomer}.xyz")
+
+
 def minimum(isomer: str, calculator: Any, fmax: float = 1e-4) -> Atoms:
     """The minimum that the calculator has near GFN2-xTB's, with the calculator."""
-    atoms = read(STRUCTURES / f"{isomer}.xyz")
+    atoms = isomer_structure(isomer)
     atoms.calc = calculator
     return run_relaxation(atoms, fmax=fmax, steps=3000).atoms
 
