@@ -24,6 +24,7 @@ COMMANDS = {
     "evaluate": ("mlff.cli.evaluate", "Measure a model's errors on a data file."),
     "optimize": ("mlff.cli.optimize", "Relax a structure to its nearest minimum."),
     "md": ("mlff.cli.md", "Run molecular dynamics."),
+    "vibrations": ("mlff.cli.vibrations", "Compute harmonic frequencies and normal modes."),
     "compile": ("mlff.cli.compile", "Compile a model for fast energies and forces on this machine."),
     "models": ("mlff.cli.models", "List the trained models that come with the package."),
     "benchmark": ("mlff.cli.benchmark", "Measure speed, memory and growth."),
