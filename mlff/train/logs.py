@@ -11,7 +11,7 @@ from mlff.train.state import replace_file
 COLUMNS = (
     "epoch", "step", "time_s", "learning_rate", "train_loss", "train_energy_mae_meV", "train_forces_mae_meV_per_A",
     "val_loss", "val_energy_mae_meV", "val_energy_rmse_meV", "val_forces_mae_meV_per_A", "val_forces_rmse_meV_per_A",
-    "frames_per_second",
+    "frames_per_second", "val_coupling_mae_meV_per_A", "val_nac_mae_per_A", "val_dipole_mae_mD", "val_soc_mae_per_cm",
 )  # fmt: skip
 
 Row = dict[str, float | int | None]

@@ -201,12 +201,12 @@ def centre_energies(potential: Potential, loader: BatchLoader, indices: np.ndarr
 
     Without it the first steps go into an offset of several eV: the random network's own, and that of excited states,
     which share their reference energies with the ground state. Least squares on some of the training frames. A bias that is
-    frozen stays.
+    frozen stays. A diabatic matrix gets its diagonal from the energies, and elements beside it that vanish on average.
     """
     bias = potential.head.network[-1].get_parameter("bias")
     if not bias.requires_grad:
         return
-    residuals, sizes = [], []
+    residuals, sizes, beside = [], [], []
     for chosen in np.array_split(spread(indices, CENTRE_FRAMES), CENTRE_FRAMES // 16):
         if len(chosen) == 0:
             continue
@@ -214,12 +214,23 @@ def centre_energies(potential: Potential, loader: BatchLoader, indices: np.ndarr
         if "energy" not in targets.values:
             continue
         valid = targets.valid["energy"].double()
-        residuals.append((targets.values["energy"] - potential(graph, forces=False)["energy"]) * valid)
+        result = potential(graph, forces=False)
+        energy, matrix = result["energy"], result.get("diabatic_energy")
+        if matrix is not None:
+            energy = matrix.diagonal(dim1=1, dim2=2)
+            i, j = (list(states) for states in zip(*potential.config.nac_pairs))
+            beside.append(matrix[:, i, j] / targets.num_atoms[:, None])
+        residuals.append((targets.values["energy"] - energy) * valid)
         sizes.append(targets.num_atoms[:, None] * valid)
     if sizes:
         residual, size = torch.cat(residuals), torch.cat(sizes)
         shift = (residual * size).sum(0) / size.square().sum(0).clamp(min=1)
         bias.add_((shift / potential.config.scale).to(bias.dtype))
+    if beside and potential.diabatic_head is not None:
+        even = [k for k, odd in enumerate(potential.config.odd(potential.config.nac_pairs)) if not odd]
+        if even:  # pairs of opposite parity have pseudo-scalars, which have no bias
+            off = potential.diabatic_head.get_parameter("readout.readouts.0.network.2.bias")
+            off.sub_((torch.cat(beside).mean(0)[even] / potential.config.scale).to(off.dtype))
 
 
 def _given(energies: Mapping[str, float], species: list[int]) -> dict[int, float]:

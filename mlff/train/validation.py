@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from mlff.train.gradients import sum_over_processes
 from mlff.train.loaders import BatchLoader
 from mlff.train.loss import TERMS, Targets, loss_terms, value_counts, weighted_loss
 from mlff.train.loss_config import LossConfig
-from mlff.train.metrics import Metrics, evaluate
+from mlff.train.metrics import FACTORS, Metrics, evaluate
 from mlff.train.pair_targets import PairTargets
 
 
@@ -29,12 +30,14 @@ class ValidationErrors:
     forces_mae: float
     """meV/Å a component, as the next."""
     forces_rmse: float
+    of_pairs: Mapping[str, float] = field(default_factory=dict)
+    """Mean absolute errors of quantities of pairs of states that are learned, by the names of their columns."""
 
     def row(self) -> dict[str, float | None]:
         """As columns of ``metrics.csv``."""
         columns = {
             "val_loss": self.loss, "val_energy_mae_meV": self.energy_mae, "val_energy_rmse_meV": self.energy_rmse,
-            "val_forces_mae_meV_per_A": self.forces_mae, "val_forces_rmse_meV_per_A": self.forces_rmse,
+            "val_forces_mae_meV_per_A": self.forces_mae, "val_forces_rmse_meV_per_A": self.forces_rmse, **self.of_pairs,
         }  # fmt: skip
         return {name: value if math.isfinite(value) else None for name, value in columns.items()}
 
@@ -52,8 +55,18 @@ def validate(
     sums, absolute, squared, counts = totals
     mae = 1000.0 * absolute / counts
     rmse = 1000.0 * (squared / counts).sqrt()
+    own = {term: float(error) for term, error in zip(TERMS, absolute / counts)}
+    of_pairs = {}
+    if loader.pairs.coupling == "nac":
+        of_pairs["val_nac_mae_per_A"] = own["couplings"]
+    elif loader.pairs.coupling is not None:
+        of_pairs["val_coupling_mae_meV_per_A"] = 1000.0 * own["couplings"]
+    if loader.pairs.dipole_pairs:
+        of_pairs["val_dipole_mae_mD"] = FACTORS["dipole"] * own["dipoles"]
+    if loader.pairs.soc_pairs:
+        of_pairs["val_soc_mae_per_cm"] = FACTORS["soc_magnitude"] * own["soc"]
     return ValidationErrors(
-        float(weighted_loss(sums, counts, loss)), float(mae[0]), float(rmse[0]), float(mae[1]), float(rmse[1])
+        float(weighted_loss(sums, counts, loss)), float(mae[0]), float(rmse[0]), float(mae[1]), float(rmse[1]), of_pairs
     )
 
 
