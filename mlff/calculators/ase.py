@@ -6,6 +6,7 @@ import copy
 import math
 import os
 import warnings
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import numpy as np
@@ -14,6 +15,7 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator, Parameters, PropertyNotImplementedError, all_changes
 from ase.data import chemical_symbols
 
+from mlff.calculators.electronic import COUPLINGS, OF_STATES, electronic_results, gaps, offered
 from mlff.fast import CompilationError, CompiledPotential, Evaluation, Program, Structure
 from mlff.graph import Graph, VerletList, build_graph, split_graph
 from mlff.potential.checkpoint import load_potential
@@ -22,7 +24,7 @@ from mlff.potential.potential import VOIGT, Potential
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 SMALLEST_DISTANCE = 0.1
 """Atoms nearer than this, in angstrom, are a mistake in the structure, not physics."""
-ENERGIES = ("energy", "free_energy", "energies", "state_energies")
+ENERGIES = ("energy", "free_energy", "energies", "state_energies", "gaps")
 
 
 class MLFFCalculator(Calculator):
@@ -31,6 +33,11 @@ class MLFFCalculator(Calculator):
     Results, in eV and angstrom: ``energy`` and ``free_energy`` (the same) and ``forces`` ``[N, 3]`` of the chosen
     state, ``energies`` ``[N]`` (its parts, one an atom, whose sum is the energy), ``state_energies`` ``[S]`` of all
     states and, for cells periodic along three axes, ``stress`` in Voigt order (xx, yy, zz, yz, xz, xy) with ASE's sign.
+    Of several states, ``gaps`` ``[S - 1]``, their energies above that of state 0. Where the potential has heads for them, and
+    when they are asked for (``calculator.get_property("nac", atoms)``): ``nac`` ``[N, P, 3]`` in 1/angstrom and
+    ``interstate_coupling`` ``[N, P, 3]`` in eV/angstrom of ``potential.config.nac_pairs``; ``dipole`` ``[3]``, that of the
+    chosen state, and ``transition_dipoles`` ``[Q, 3]`` in e angstrom of the pairs i < j in ``dipole_pairs``; ``soc_magnitude``
+    ``[R]`` in eV of ``soc_pairs``. Couplings and transition dipoles have arbitrary signs.
 
     Args:
         model: name in models/ (``mlff models`` lists them), path of a checkpoint or of a training run, or a Potential,
@@ -101,6 +108,7 @@ class MLFFCalculator(Calculator):
             known = "only state 0" if num_states == 1 else f"the states 0 to {num_states - 1}"
             raise ValueError(f"`state` is {state!r}, but the model has {known}")
         self.parameters["state"] = int(state)
+        self.implemented_properties = [*MLFFCalculator.implemented_properties, *offered(self.potential.config, int(state))]
         self.reset()
 
     def side_by_side(self, num_structures: int) -> MLFFCalculator:
@@ -150,15 +158,27 @@ class MLFFCalculator(Calculator):
         derivatives = not set(properties) <= set(ENERGIES)
         stress = derivatives and bool(atoms.pbc.all())
         structure = self._structure(atoms)
-        evaluation = self._evaluate_compiled(structure)
+        of_states = self._of_states(properties)
+        evaluation = None if of_states else self._evaluate_compiled(structure)
         if evaluation is None or evaluation.shortest < SMALLEST_DISTANCE:
             graph = self._graph(structure)
             check_distances(atoms, graph)
-            results = self._evaluate(graph, derivatives, stress)
+            results = self._evaluate(graph, derivatives, stress, of_states)
         else:
             results = self._results(evaluation, derivatives, atoms.get_volume() if stress else None)
         super().calculate(atoms, properties, system_changes)
         self.results = results
+
+    def _of_states(self, properties: Iterable[str]) -> set[str]:
+        """Which of the electronic states' results are asked for.
+
+        Raises:
+            PropertyNotImplementedError: several structures side by side, whose totals are sums.
+        """
+        asked = set(properties) & set(OF_STATES) & set(self.implemented_properties)
+        if asked and self.neighbors.num_structures > 1:
+            raise PropertyNotImplementedError(f"{', '.join(sorted(asked))}: ask for one structure at a time")
+        return asked
 
     def _structure(self, atoms: Atoms) -> Structure:
         cell, pbc = (atoms.cell.array, atoms.pbc) if atoms.pbc.any() else (None, None)
@@ -182,7 +202,7 @@ class MLFFCalculator(Calculator):
         energy = float(state_energies[self.state])
         results: dict[str, Any] = {
             "energy": energy, "free_energy": energy, "energies": evaluation.energies[:, self.state].copy(),
-            "state_energies": state_energies,
+            "state_energies": state_energies, **gaps(state_energies),
         }  # fmt: skip
         if forces:
             results["forces"] = evaluation.forces
@@ -198,10 +218,10 @@ class MLFFCalculator(Calculator):
         )
         return split_graph(graph, self.neighbors.num_structures)
 
-    def _evaluate(self, graph: Graph, forces: bool, stress: bool) -> dict[str, Any]:
+    def _evaluate(self, graph: Graph, forces: bool, stress: bool, of_states: set[str]) -> dict[str, Any]:
         if self._torch_compile_untried:
             self._try_torch_compile(graph)
-        output = self._forward(graph, forces, stress)
+        output = self._forward(graph, forces, stress, of_states)
         state = self.state
         state_energies = output["energy"].sum(dim=0).cpu().numpy()
         results: dict[str, Any] = {
@@ -209,6 +229,8 @@ class MLFFCalculator(Calculator):
             "free_energy": float(state_energies[state]),
             "energies": output["energies"][:, state].cpu().numpy(),
             "state_energies": state_energies,
+            **gaps(state_energies),
+            **electronic_results(output, self.potential.config, state),
         }
         if forces:
             results["forces"] = output["forces"][:, 0].double().cpu().numpy()
@@ -220,15 +242,18 @@ class MLFFCalculator(Calculator):
         """Compile, which happens in the first call; where that fails, say so and go on without."""
         self._torch_compile_untried = False
         try:
-            self._forward(graph, forces=True, stress=False)
+            self._forward(graph, forces=True, stress=False, of_states=set())
         except Exception as error:  # whatever the compiler chain raises; an error of the model comes again, uncompiled
             self.potential.model._compiled_call_impl = None
             reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
             warnings.warn(f"torch.compile failed, so the model runs uncompiled: {reason}", stacklevel=7)
 
-    def _forward(self, graph: Graph, forces: bool, stress: bool) -> dict[str, torch.Tensor]:
+    def _forward(self, graph: Graph, forces: bool, stress: bool, of_states: set[str]) -> dict[str, torch.Tensor]:
+        couplings, others = (bool(of_states & set(names)) for names in (COUPLINGS, set(OF_STATES) - set(COUPLINGS)))
         with torch.no_grad():  # the potential turns gradients on where it needs them
-            return self.potential(graph, forces=forces, stress=stress, states=(self.state,))
+            return self.potential(
+                graph, forces=forces, stress=stress, states=(self.state,), couplings=couplings, properties=others
+            )
 
     def _start_compiling(self, compile: bool | Literal["auto"]) -> None:
         self._compiled = None

@@ -115,8 +115,8 @@ class Program:
     """
 
     def __init__(self, potential: Potential, compile: bool) -> None:
-        if potential.config.surfaces != "separate":
-            raise CompilationError(f"the potential's surfaces are {potential.config.surfaces}, which no compiled code is for")
+        if potential.config.surfaces != "separate" or potential.config.labelled_atoms is not None:
+            raise CompilationError("compiled code is for separate energies of alike atoms, which this potential has not")
         self.tabulated = type(potential.model) in TABULATED
         module = TabulatedEnergy(potential) if self.tabulated else PairEnergy(potential)
         constants = TABULATED[type(potential.model)].constants(potential.model) if self.tabulated else []

@@ -183,11 +183,13 @@ def _weights_file(path: Path) -> Path:
 def _read_header(file: Path) -> tuple[str, str]:
     """The document's text and its SHA-256 out of the safetensors header, or a ValueError that says what the file is."""
     with open(file, "rb") as handle:
-        start = handle.read(8)
-    if start[:4] == b"PK\x03\x04" or start[:1] == b"\x80":
+        start = handle.read(9)
+    # A length whose first byte is 128 begins like a pickle; the header behind a length that fits the file begins with a brace.
+    header = len(start) == 9 and start[8:] == b"{" and struct.unpack("<Q", start[:8])[0] <= file.stat().st_size
+    if not header and (start[:4] == b"PK\x03\x04" or start[:1] == b"\x80"):
         raise ValueError(f"`{file}` is a pickle or a zip of pickles (torch.save), which can run code and is never "
                          f"opened; mlff checkpoints are safetensors files, written by `save_potential`")
-    if len(start) < 8 or struct.unpack("<Q", start)[0] > file.stat().st_size:
+    if not header:
         raise ValueError(f"`{file}` is truncated or no safetensors file ({file.stat().st_size} bytes)")
     try:
         with safe_open(file, framework="pt", device="cpu") as opened:

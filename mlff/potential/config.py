@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny, model_validator
 
-from ..models import ModelConfig, model_config
+from ..models import MAX_ATOMIC_NUMBER, ModelConfig, model_config
 
 Pair = tuple[int, int]
 
@@ -55,6 +55,13 @@ class PotentialConfig(BaseModel):
     soc_pairs: tuple[Pair, ...] = ()
     total_charge: float = 0.0
     """e; what a permanent dipole's charges sum to."""
+    labelled_atoms: tuple[int, ...] | None = None
+    """Atomic numbers of the one molecule that the potential is for, in order, when like atoms are told apart by their place.
+
+    None: like atoms are alike, as in nature, and exchanging them changes nothing. But states have signs, and where a rotation
+    brings like atoms into each other's places and changes the sign of one state of a pair (B1 with A1 in C2v, B3u with B2u in
+    D2h), no element of that pair that is a function of the alike can be other than zero at the symmetric geometry; parity
+    knows of reflections alone. Labelled atoms have no such limit, and energies that are symmetric as far as was learned."""
 
     @model_validator(mode="before")
     @classmethod
@@ -94,6 +101,8 @@ class PotentialConfig(BaseModel):
         if self.couplings is not None and not self.nac_pairs:
             raise ValueError(f"`couplings` is {self.couplings!r}, but no two of the states have the same multiplicity")
         self._check_spin_orbit()
+        if self.labelled_atoms is not None and not 1 <= len(self.labelled_atoms) <= MAX_ATOMIC_NUMBER:
+            raise ValueError(f"`labelled_atoms` has {len(self.labelled_atoms)} atoms; expected 1 to {MAX_ATOMIC_NUMBER}")
         return self
 
     def _check_spin_orbit(self) -> None:

@@ -106,7 +106,8 @@ class Potential(nn.Module):
         species = tuple(sorted({int(z) for z in species}))
         given = dict.fromkeys(species, 0.0) if atomic_energies is None else atomic_energies
         energies = {int(z): float(energy) for z, energy in given.items()}
-        model = model.for_species(species)
+        labelled = electronic.get("labelled_atoms")
+        model = model.for_species(species if labelled is None else tuple(range(1, len(labelled) + 1)))
         settings = {"num_states": num_states, "species": species, "atomic_energies": energies, "scale": scale, "zbl": zbl}
         try:
             return cls(PotentialConfig(model=model, **settings, **electronic))
@@ -202,7 +203,10 @@ class Potential(nn.Module):
 
     def _features(self, graph: Graph) -> Features:
         """Of the model, with vectors for the heads where there are heads that read them."""
-        features = self.model(graph)
+        if self.config.labelled_atoms is None:
+            features = self.model(graph)
+        else:
+            features = self.model(replace(graph, atomic_numbers=_places(graph, self.config.labelled_atoms)))
         return features if self.vectors is None else Features(features.scalar, self.vectors(features, graph))
 
     def _surfaces(self, features: Features, graph: Graph) -> Surfaces:
@@ -221,28 +225,28 @@ class Potential(nn.Module):
         couplings: bool,
     ) -> dict[str, Tensor]:  # fmt: skip
         """Forces, stress and the couplings of diabatic surfaces: one backward pass for each state and pair."""
-        energy, results = surfaces.energy, {}
         if isinstance(states, Tensor):
-            wanted = [energy.gather(1, states.unsqueeze(1)).squeeze(1)]
+            factors = [surfaces.factor(states)]
         else:
-            wanted = [energy[:, state] for state in (range(self.num_states) if states is None else states)]
-        values: list[tuple[Tensor, Tensor | None]] = [(each, None) for each in wanted]
+            factors = [surfaces.factor(state) for state in (range(self.num_states) if states is None else states)]
+        num_states = len(factors)
         if couplings and isinstance(surfaces, DiabaticSurfaces):
-            values += [(surfaces.matrix, surfaces.coupling(i, j)) for i, j in self.config.nac_pairs]
-        found = derivatives(values, inputs, again=self.training)
-        by_state, by_pair = found[: len(wanted)], found[len(wanted) :]
+            factors += [surfaces.coupling(i, j) for i, j in self.config.nac_pairs]
+        by_positions, *by_strain = derivatives(surfaces.output, factors, inputs, again=self.training)
+        results: dict[str, Tensor] = {}
         if forces:
-            results["forces"] = -torch.stack([gradients[0] for gradients in by_state], dim=1).to(self.dtype)
-        if len(inputs) == 2:
+            results["forces"] = -by_positions[:num_states].transpose(0, 1).to(self.dtype)
+        for gradient in by_strain:
             assert graph.cell is not None
             volume = torch.linalg.det(graph.cell).abs()
-            tensor = torch.stack([gradients[1] for gradients in by_state], dim=1)
+            tensor = gradient[:num_states].transpose(0, 1)
             tensor = 0.5 * (tensor + tensor.mT) / volume[:, None, None, None]
             results["stress"] = tensor[:, :, VOIGT[0], VOIGT[1]].to(self.dtype)
-        if by_pair:
-            interstate = torch.stack([gradients[0] for gradients in by_pair], dim=1)
+        if len(factors) > num_states:
+            interstate = by_positions[num_states:].transpose(0, 1)
             results["interstate_coupling"] = interstate.to(self.dtype)
-            results["nac"] = over_gap(interstate, gaps(energy, self.config.nac_pairs, graph)).to(self.dtype)
+            gap = gaps(surfaces.energy, self.config.nac_pairs, graph)
+            results["nac"] = over_gap(interstate, gap).to(self.dtype)
         return results
 
     def _couplings(self, learned: Tensor, surfaces: Surfaces, graph: Graph) -> dict[str, Tensor]:
@@ -285,6 +289,17 @@ class Potential(nn.Module):
         distances = graph.pair_vectors(torch.float64).norm(dim=1)
         half = 0.5 * zbl_pair_energy(distances, graph.atomic_numbers[i], graph.atomic_numbers[j])
         return scatter_sum(torch.cat((half, half)), torch.cat((i, j)), graph.num_atoms)
+
+
+def _places(graph: Graph, molecule: tuple[int, ...]) -> Tensor:
+    """Place, from 1, of every atom in its structure, each of which is this molecule."""
+    numbers = graph.atomic_numbers
+    if type(numbers) is Tensor:  # not while a compiler traces
+        known = numbers.new_tensor(molecule).repeat(graph.num_graphs)
+        if not torch.equal(numbers, known):
+            raise ValueError(f"this potential tells atoms apart by their place: it knows one molecule, with the atomic numbers "
+                             f"{list(molecule)} in this order, and was given others")
+    return torch.arange(numbers.shape[0], device=numbers.device) % len(molecule) + 1
 
 
 def _strained(graph: Graph, positions: Tensor, strain: Tensor | None) -> Graph:

@@ -48,7 +48,7 @@ def test_shapes_units_and_sums_of_the_results(crystal):
     results = crystal.calc.results
     shapes = {name: np.shape(value) for name, value in results.items()}
     assert shapes == {"energy": (), "free_energy": (), "forces": (4, 3), "stress": (6,), "energies": (4,),
-                      "state_energies": (2,)}  # fmt: skip
+                      "state_energies": (2,), "gaps": (1,)}  # fmt: skip
     assert results["energies"].sum() == pytest.approx(results["energy"], abs=1e-9)
     assert results["free_energy"] == results["energy"] == crystal.get_potential_energy(force_consistent=True)
     assert all(np.asarray(value).dtype == np.float64 for value in results.values())

@@ -79,6 +79,7 @@ def test_rotating_a_structure_rotates_its_vector_features(potential: Potential) 
     turn = rotation()
     before, after = potential.model(molecule()), potential.model(molecule(POSITIONS @ turn.T))
     close(after.scalar, before.scalar)
+    assert potential.model.num_vectors == (0 if before.vector is None else before.vector.shape[2])
     if before.vector is not None:
         assert before.vector.abs().max() > 1e-3
         close(after.vector, torch.einsum("ab,nbf->naf", torch.from_numpy(turn), before.vector))

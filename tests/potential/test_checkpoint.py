@@ -200,6 +200,16 @@ def test_a_checkpoint_of_format_1_gives_the_energies_that_it_gave(tmp_path):
     assert again.config == old.config and torch.equal(again(graph)["energy"], results["energy"])
 
 
+def test_a_header_of_any_length_is_no_pickle(tmp_path):
+    """Lengths are multiples of eight, and one in 32 begins with the byte that pickles begin with."""
+    first = set()
+    for length in range(33):
+        path = save_potential(potential(), tmp_path / "m.safetensors", extra={"name": "x" * 8 * length})
+        first.add(path.read_bytes()[0])
+        assert load_potential(path)
+    assert 0x80 in first
+
+
 class Bomb:
     """Creates a file when it is unpickled."""
 
