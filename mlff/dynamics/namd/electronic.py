@@ -46,28 +46,26 @@ def propagate(
         timestep: fs, of the nuclei.
         substeps: K.
     """
-    rows = np.arange(len(coefficients))
-    fraction = ((np.arange(substeps) + 0.5) / substeps)[:, None, None, None]
-    middles = (1 - fraction) * hamiltonian_start + fraction * hamiltonian_end  # [K, T, S, S]
+    rows, sub = np.arange(len(coefficients)), timestep / substeps
+    middles = _interpolated(hamiltonian_start, hamiltonian_end, (np.arange(substeps) + 0.5) / substeps)
     energies, vectors = np.linalg.eigh(middles)
-    phases = np.exp(-1j * energies * timestep / (substeps * HBAR))
-    steps = (vectors * phases[..., None, :]) @ vectors.conj().swapaxes(-1, -2)
-
-    survival = np.ones(len(coefficients))
-    probabilities = np.zeros(coefficients.shape)
-    flux = _flux(coefficients, active, hamiltonian_start)
+    steps = (vectors * np.exp(-1j * energies * sub / HBAR)[..., None, :]) @ vectors.conj().swapaxes(-1, -2)
+    path = np.empty((substeps + 1, *coefficients.shape), dtype=np.complex128)
+    path[0] = coefficients
     for k in range(substeps):
-        population = np.abs(coefficients[rows, active]) ** 2
-        coefficients = (steps[k] @ coefficients[..., None])[..., 0]
-        reached = (k + 1) / substeps
-        flux_after = _flux(coefficients, active, (1 - reached) * hamiltonian_start + reached * hamiltonian_end)
-        lost = np.maximum(0.5 * (flux + flux_after) * timestep / substeps, 0)
-        hop = lost / np.maximum(population, np.finfo(float).tiny)[:, None]
-        hop /= np.maximum(hop.sum(axis=1), 1)[:, None]
-        probabilities += survival[:, None] * hop
-        survival = survival * (1 - hop.sum(axis=1))
-        flux = flux_after
-    return ElectronicStep(coefficients, probabilities)
+        path[k + 1] = (steps[k] @ path[k][..., None])[..., 0]
+
+    ends = np.linspace(0, 1, substeps + 1)
+    couplings = _interpolated(hamiltonian_start[rows, active], hamiltonian_end[rows, active], ends)  # H_aj, [K + 1, T, S]
+    own = path[:, rows, active]
+    flux = -2 / HBAR * (own.conj()[..., None] * couplings * path).imag  # population that goes from a to j per time
+    flux[:, rows, active] = 0
+    population = np.maximum(np.abs(own[:-1]) ** 2, np.finfo(float).tiny)
+    hops = np.maximum(0.5 * (flux[:-1] + flux[1:]) * sub, 0) / population[..., None]
+    hops /= np.maximum(hops.sum(axis=2, keepdims=True), 1)
+    stays = np.cumprod(1 - hops.sum(axis=2), axis=0)
+    before = np.concatenate((np.ones((1, len(rows))), stays[:-1]))
+    return ElectronicStep(path[-1], (before[..., None] * hops).sum(axis=0))
 
 
 def hamiltonian(energies: np.ndarray, tdc: np.ndarray, spin_orbit: np.ndarray | None) -> np.ndarray:
@@ -84,10 +82,7 @@ def hamiltonian(energies: np.ndarray, tdc: np.ndarray, spin_orbit: np.ndarray | 
     return matrix if spin_orbit is None else matrix + spin_orbit
 
 
-def _flux(coefficients: np.ndarray, active: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Population that goes from the active state to each state per time, 1/fs ``[T, S]``: -2/hbar Im(c_a* H_aj c_j)."""
-    rows = np.arange(len(active))
-    own = coefficients[rows, active].conj()
-    flux = -2 / HBAR * (own[:, None] * matrix[rows, active] * coefficients).imag
-    flux[rows, active] = 0
-    return flux
+def _interpolated(start: np.ndarray, end: np.ndarray, fractions: np.ndarray) -> np.ndarray:
+    """``[K, ...]``: at K fractions of the way."""
+    way = fractions.reshape(-1, *[1] * start.ndim)
+    return (1 - way) * start + way * end

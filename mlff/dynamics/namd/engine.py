@@ -120,9 +120,7 @@ class SurfaceHopping:
         surfaces = self.potential.surfaces(positions, swarm.active, couplings=self.settings.needs_nac)
         finite = _finite(surfaces)
         if not finite.all():  # these trajectories stop; until then they keep the numbers of the step before
-            surfaces = surfaces.mapped(
-                lambda new, old: np.where(finite.reshape(-1, *[1] * (new.ndim - 1)), new, old), swarm.surfaces
-            )
+            surfaces = surfaces.chosen(finite, swarm.surfaces)
         surfaces, places = follow(swarm.surfaces, surfaces, cross=self.settings.method == "fssh")
         active = np.take_along_axis(places, swarm.active[:, None], axis=1)[:, 0]
         surfaces = self._with_forces(surfaces, positions, active, np.flatnonzero(active != swarm.active))
@@ -135,6 +133,10 @@ class SurfaceHopping:
         reasons = np.where(finite, "", "energies or forces are not finite").astype(swarm.stopped.dtype)
         jumped = finite & (np.abs(new.total_energy - swarm.total_energy) > (np.inf if limit is None else limit))
         reasons[jumped] = f"the total energy jumped by more than {limit} eV in one step"
+        bound = self.settings.max_disagreement
+        if bound is not None and surfaces.disagreement is not None:
+            unsure = finite & (surfaces.disagreement > bound)
+            reasons[unsure] = f"the committee's forces deviate by more than {bound} eV/angstrom"
         return new, places, reasons
 
     def _hop(self, old: Swarm, new: Swarm, places: np.ndarray) -> Swarm:
@@ -223,9 +225,15 @@ class SurfaceHopping:
     def _direction(self, swarm: Swarm, rows: np.ndarray, targets: np.ndarray) -> np.ndarray:
         """Along which a hop changes the momenta, ``[rows, N, 3]``."""
         along = momentum(swarm.velocities[rows], self.masses)
-        if self.settings.rescale == "momentum" or swarm.surfaces.nac is None:
+        if self.settings.rescale == "momentum":
             return along
-        vectors = swarm.surfaces.nac[rows, :, self._pairs[swarm.active[rows], targets[rows]]]
+        if swarm.surfaces.nac is None:
+            nac = self.potential.surfaces(swarm.positions[rows], swarm.active[rows], couplings=True).nac
+        else:
+            nac = swarm.surfaces.nac[rows]
+        if nac is None:
+            return along
+        vectors = nac[np.arange(len(rows)), :, self._pairs[swarm.active[rows], targets[rows]]]
         coupled = (vectors != 0).any(axis=(1, 2))  # states of different multiplicity have no vector
         return np.where(coupled[:, None, None], vectors, along)
 

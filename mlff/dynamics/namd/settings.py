@@ -45,6 +45,9 @@ class HoppingSettings:
     """Whether spin-orbit magnitudes, where the potential has them, lead to hops between multiplicities."""
     max_energy_jump: float | None = 0.5
     """A trajectory whose total energy changes by more in one step stops, eV; None: none does."""
+    max_disagreement: float | None = None
+    """A trajectory stops where the force that a committee is least sure of deviates by more, eV/angstrom (see
+    ``Surfaces.disagreement``); None: none does."""
     seed: int = 0
     """Of the random numbers that decide hops."""
 
@@ -59,13 +62,13 @@ class HoppingSettings:
             _positive("decoherence", self.decoherence, "eV, or None for no correction")
         if self.max_energy_jump is not None:
             _positive("max_energy_jump", self.max_energy_jump, "eV, or None for no limit")
+        if self.max_disagreement is not None:
+            _positive("max_disagreement", self.max_disagreement, "eV/angstrom, or None for no limit")
 
     @property
     def needs_nac(self) -> bool:
-        """Whether the potential is asked for its coupling vectors."""
-        return self.method != "adiabatic" and (
-            (self.method == "fssh" and self.couplings == "model") or self.rescale == "coupling"
-        )
+        """Whether the potential is asked for its coupling vectors at every step, not only where a hop needs them."""
+        return self.method == "fssh" and self.couplings == "model"
 
 
 def _positive(name: str, value: Any, unit: str) -> None:

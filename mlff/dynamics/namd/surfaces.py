@@ -31,6 +31,8 @@ class Surfaces:
     eigenvectors: np.ndarray | None = None
     """``[T, D, S]``: the states (columns) in a basis of D that does not depend on the geometry, or hardly, so that
     products of neighbouring geometries' eigenvectors are the overlaps of their states. Signs are arbitrary."""
+    disagreement: np.ndarray | None = None
+    """Of a committee: the largest over the atoms of the RMS deviation of its forces, eV/angstrom, ``[T]``."""
     continuous_phases: bool = False
     """Whether the signs of the states are continuous along every path, so that the engine need not track them: true of
     couplings that one smooth function gives, false of those of an eigenvalue problem."""
@@ -43,11 +45,19 @@ class Surfaces:
             return None if any(array is None for array in arrays) else function(*arrays)
 
         return Surfaces(result("energies"), result("forces"), result("nac"), result("soc_magnitude"), result("dipole"),
-                        result("eigenvectors"), self.continuous_phases)
+                        result("eigenvectors"), result("disagreement"), self.continuous_phases)
 
     def select(self, rows: np.ndarray) -> Surfaces:
         """The same at some of the geometries."""
         return self.mapped(lambda array: array[rows])
+
+    def chosen(self, good: np.ndarray, other: Surfaces | float) -> Surfaces:
+        """These where `good` (``[T]``) is true, those of another (or a number) elsewhere."""
+
+        def mixed(mine: np.ndarray, theirs: np.ndarray | float) -> np.ndarray:
+            return np.asarray(np.where(good.reshape(-1, *[1] * (mine.ndim - 1)), mine, theirs))
+
+        return self.mapped(mixed, other) if isinstance(other, Surfaces) else self.mapped(lambda mine: mixed(mine, other))
 
 
 class MultiStatePotential(Protocol):

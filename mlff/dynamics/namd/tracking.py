@@ -39,16 +39,29 @@ def follow(before: Surfaces, after: Surfaces, *, cross: bool) -> tuple[Surfaces,
         np.put_along_axis(signs, places, found, axis=1)
     elif after.nac is not None and before.nac is not None and not after.continuous_phases:
         signs = _signs_of_links(np.einsum("tapx,tapx->tp", before.nac, after.nac), num_states)
+    return _with_signs(after, signs), places
+
+
+def with_signs_of(reference: Surfaces, other: Surfaces) -> Surfaces:
+    """Surfaces of another model at the same geometries, the signs of the states chosen to match the reference's couplings."""
+    if reference.nac is None or other.nac is None:
+        return other
+    links = np.einsum("tapx,tapx->tp", reference.nac, other.nac)
+    return _with_signs(other, _signs_of_links(links, other.energies.shape[1]))
+
+
+def _with_signs(surfaces: Surfaces, signs: np.ndarray) -> Surfaces:
+    """The surfaces with every state multiplied by its sign, ``[T, S]``."""
     if (signs == 1).all():
-        return after, places
-    first, second = np.triu_indices(num_states, 1)
+        return surfaces
+    first, second = np.triu_indices(signs.shape[1], 1)
     pairs = signs[:, first] * signs[:, second]
     return replace(
-        after,
-        nac=None if after.nac is None else after.nac * pairs[:, None, :, None],
-        dipole=None if after.dipole is None else after.dipole * pairs[:, :, None],
-        eigenvectors=None if after.eigenvectors is None else after.eigenvectors * signs[:, None],
-    ), places
+        surfaces,
+        nac=None if surfaces.nac is None else surfaces.nac * pairs[:, None, :, None],
+        dipole=None if surfaces.dipole is None else surfaces.dipole * pairs[:, :, None],
+        eigenvectors=None if surfaces.eigenvectors is None else surfaces.eigenvectors * signs[:, None],
+    )
 
 
 def overlaps(before: Surfaces, after: Surfaces) -> np.ndarray:

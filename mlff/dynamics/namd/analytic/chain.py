@@ -9,11 +9,11 @@ from ..surfaces import Surfaces
 
 
 class TwoLevelChain:
-    """The model of Parandekar and Tully (J. Chem. Phys. 122, 094102, 2005) and of Schmidt, Parandekar and Tully (129, 044104, 2008).
+    """The model of Parandekar and Tully (J. Chem. Phys. 122, 094102, 2005; surface hopping: Schmidt et al., 129, 044104, 2008).
 
     N atoms on the x axis, neighbours (and the first and a wall) bound by ``V0 (a^2 r^2 - a^3 r^3 + 0.58 a^4 r^4)`` of the
     stretch r. Two states, a constant gap apart, are coupled by a constant vector on the first atom. Forces are the same in
-    both states, so that the populations at temperature T are those of Boltzmann for the gap. Attach a thermostat to the last atom.
+    both states, so that the populations at temperature T are those of Boltzmann for the gap. A thermostat is the caller's.
 
     Args:
         num_atoms: N.
