@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from mlff.data.dataset import HDF5Dataset
 from mlff.data.schema import is_native
 from mlff.dynamics.relax import run_relaxation
+from mlff.dynamics.structures import read_structure
 from mlff.dynamics.vibrations import NormalModes, normal_modes
 from mlff.units import ASE_VELOCITY, BOLTZMANN, KINETIC
 
@@ -155,6 +156,18 @@ def from_frames(
     return InitialConditions(positions, velocities, states, source)
 
 
+def atoms_of(path: Path) -> np.ndarray:
+    """Atomic numbers of the structures in a file, native or any that ASE reads; a ValueError of several molecules."""
+    if not path.is_file():
+        raise ValueError(f"`{path}` is neither `wigner` nor `thermal` nor a file of structures")
+    if is_native(path):
+        systems = HDF5Dataset(path).systems
+        if len({tuple(each.atomic_numbers.tolist()) for each in systems}) != 1:
+            raise ValueError(f"{path} holds {len(systems)} systems; a file of one molecule was expected")
+        return systems[0].atomic_numbers.astype(np.int64)
+    return read_structure(f"{path}").get_atomic_numbers()
+
+
 def excite(
     potential: MultiStatePotential,
     candidates: InitialConditions,
@@ -168,7 +181,8 @@ def excite(
 
     A potential without transition dipoles decides by the window alone, if ``start_state`` says which state it is about.
     """
-    energies, _, dipoles = _in_blocks(potential, candidates.positions, np.zeros(len(candidates), dtype=np.int64))
+    lowest = np.zeros(len(candidates), dtype=np.int64)
+    energies, _, dipoles = _in_blocks(potential, candidates.positions, lowest, dipoles=True)
     strengths = None
     if dipoles is not None:
         from_lowest = np.nan_to_num(dipoles[:, : energies.shape[1] - 1])  # pairs (0, 1), (0, 2), ... come first
@@ -193,16 +207,16 @@ def _streams(seed: int, kind: int, number: int) -> list[np.random.Generator]:
 
 
 def _in_blocks(
-    potential: MultiStatePotential, positions: Floats, states: np.ndarray
+    potential: MultiStatePotential, positions: Floats, states: np.ndarray, *, dipoles: bool = False
 ) -> tuple[Floats, Floats, Floats | None]:
     """Energies, forces and dipoles of many geometries."""
     spans = [slice(start, start + _BLOCK) for start in range(0, len(positions), _BLOCK)]
-    found = [potential.surfaces(positions[span], states[span], couplings=False) for span in spans]
+    found = [potential.surfaces(positions[span], states[span], couplings=dipoles) for span in spans]
     energies = np.concatenate([each.energies for each in found])
     if not np.isfinite(energies).all():
         raise ValueError("the potential's energies are not finite at some of the geometries to start from")
-    dipoles = [each.dipole for each in found if each.dipole is not None]
-    return energies, np.concatenate([each.forces for each in found]), np.concatenate(dipoles) if dipoles else None
+    known = [each.dipole for each in found if each.dipole is not None]
+    return energies, np.concatenate([each.forces for each in found]), np.concatenate(known) if known else None
 
 
 def _read_frames(path: Path, numbers: np.ndarray) -> tuple[Floats, Floats, np.ndarray]:
@@ -235,7 +249,8 @@ def _read_frames(path: Path, numbers: np.ndarray) -> tuple[Floats, Floats, np.nd
     if not images:
         raise ValueError(f"`{path}` holds no structure")
     velocities = np.stack([
-        image.get_velocities() * ASE_VELOCITY if image.has("momenta") else np.full((len(numbers), 3), np.nan) for image in images
+        image.get_velocities() * ASE_VELOCITY if image.has("momenta") else np.full((len(numbers), 3), np.nan)
+        for image in images
     ])  # fmt: skip
     return np.stack([image.get_positions() for image in images]), velocities, np.full(len(images), -1)
 

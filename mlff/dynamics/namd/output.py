@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from ase.formula import Formula
+from ase.symbols import Symbols
 
 from mlff.data.pieces import merge_pieces
 from mlff.data.writer import HDF5Writer
@@ -82,7 +84,7 @@ class Recorder:
         self._bytes = 0
         goes_on = self.path.exists()
         self._writer = HDF5Writer(self.path, "a" if goes_on else "x")
-        self._system = "molecule"
+        self._system = Formula(str(Symbols(np.asarray(potential.atomic_numbers)))).format("hill")
         if not goes_on:
             self._add_system(potential, swarm, dict(about or {}))
 

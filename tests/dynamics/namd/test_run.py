@@ -120,7 +120,8 @@ def test_several_processes_do_what_one_does(model, initial, whole, tmp_path):
     run = run_namd(model, initial, out=tmp_path / "run", time=6, settings=SETTINGS, interval=3, processes=2,
                    callback=told.append)  # fmt: skip
     assert len(run.swarm) == 6 and (run.swarm.steps == 60).all()
-    assert sorted(each.name for each in (tmp_path / "run").iterdir() if each.name[0] != ".") == ["run.json", "state.npz", "trajectories.h5"]
+    left = sorted(each.name for each in (tmp_path / "run").iterdir() if each.name[0] != ".")
+    assert left == ["run.json", "state.npz", "trajectories.h5"]
     for name, values in read(tmp_path / "run").items():
         np.testing.assert_allclose(values, whole[name], rtol=1e-6, atol=1e-9, err_msg=name)
     assert all(each.counts.sum() == 6 for each in told)
@@ -156,8 +157,8 @@ def test_a_trajectory_that_fails_stops_and_the_others_go_on(model, initial, whol
     assert run.swarm.stopped[2] and not run.swarm.stopped[[0, 1, 3, 4, 5]].any()
     columns = read(tmp_path / "run")
     for k in (0, 5):
-        np.testing.assert_allclose(columns["positions"][columns["trajectory"] == k], whole["positions"][whole["trajectory"] == k],
-                                   atol=1e-9)  # fmt: skip
+        mine, theirs = (each["positions"][each["trajectory"] == k] for each in (columns, whole))
+        np.testing.assert_allclose(mine, theirs, atol=1e-9)
 
 
 def test_initial_conditions_from_a_run_and_from_structures(model, initial, whole, tmp_path):
