@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,16 +97,19 @@ def budget_callback(base: type, task: Task) -> Any:
             super().__init__()
             self.steps, self.seconds, self.began = 0, 0.0, 0.0
 
+        def on_train_epoch_start(self, trainer: Any, module: Any) -> None:
+            self.began = now()
+
         def on_train_batch_start(self, trainer: Any, module: Any, batch: Any, batch_idx: int) -> None:
             factor = 0.5 * (1 + math.cos(math.pi * task.progress()))
             for optimizer in trainer.optimizers:
                 for group in optimizer.param_groups:
                     group["lr"] = task.learning_rate * factor
-            self.began = now()
 
         def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
             self.steps += 1
-            self.seconds += now() - self.began
+            ended = now()
+            self.seconds, self.began = self.seconds + ended - self.began, ended  # the loading of the batch included
             if task.progress() >= 1:
                 trainer.should_stop = True
 
@@ -133,6 +136,8 @@ def training_command(package: str, model: str, train: Callable[[Task], Trained],
     @click.option("--data", required=True, help="Native file, or azobenzene.")
     @click.option("--split", help="Split of it; time, given or the only one where it is left out.")
     @click.option("--num-train", type=click.IntRange(1), help="Training frames, evenly spaced; all by default.")
+    @click.option("--num-val", type=click.IntRange(1), help="Likewise, as the next.")
+    @click.option("--num-test", type=click.IntRange(1))
     @click.option("--minutes", type=click.FloatRange(0, min_open=True), required=True)
     @click.option("--clock", type=click.Choice(list(CLOCKS)), default="wall", show_default=True)
     @click.option("--learning-rate", type=float, default=learning_rate, show_default=True)
@@ -140,8 +145,8 @@ def training_command(package: str, model: str, train: Callable[[Task], Trained],
     @click.option("--threads", default=1, show_default=True)
     @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the run.")
     def command(
-        data: str, split: str | None, num_train: int | None, minutes: float, clock: Clock, learning_rate: float, seed: int,
-        threads: int, out: Path,
+        data: str, split: str | None, num_train: int | None, num_val: int | None, num_test: int | None, minutes: float,
+        clock: Clock, learning_rate: float, seed: int, threads: int, out: Path,
     ) -> None:  # fmt: skip
         if read_row(out) is not None:
             click.echo(f"{out} is finished")
@@ -149,7 +154,7 @@ def training_command(package: str, model: str, train: Callable[[Task], Trained],
         started = CLOCKS[clock]()
         torch.set_num_threads(threads)
         out.mkdir(parents=True, exist_ok=True)
-        parts = read_parts(data, split, num_train)
+        parts = read_parts(data, split, {"train": num_train, "val": num_val, "test": num_test})
         task = Task(
             *(parts[name] for name in ("train", "val", "test")), out, minutes, clock, started, learning_rate, seed, threads
         )
@@ -171,13 +176,11 @@ def training_command(package: str, model: str, train: Callable[[Task], Trained],
     return command
 
 
-def read_parts(data: str, split: str | None, num_train: int | None) -> dict[str, Frames]:
-    """Train, val and test as mlff's own training would choose them."""
+def read_parts(data: str, split: str | None, numbers: Mapping[str, int | None]) -> dict[str, Frames]:
+    """Train, val and test as mlff's own training would choose them; `numbers` of each evenly spaced, None for all."""
     dataset = open_dataset(data)
     parts = dataset.split(choose_split(dataset, split))
-    return {
-        part: _frames(dataset, spread(indices, num_train if part == "train" else None)) for part, indices in parts.items()
-    }
+    return {part: _frames(dataset, spread(indices, numbers[part])) for part, indices in parts.items()}
 
 
 def _frames(dataset: Any, indices: np.ndarray) -> Frames:

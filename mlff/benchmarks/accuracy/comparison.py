@@ -7,10 +7,13 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from mlff.benchmarks.candidates import Candidate
@@ -179,27 +182,41 @@ def finish_run(run: Run, speed: Speed) -> Row | str:
 
 
 def _train_in_process(run: Run) -> int:
-    """Train in a process of its own, which alone is told of Ctrl-C, once, so that it stops between two steps."""
+    """Train in a process of its own, which Ctrl-C reaches through this one alone, so that it stops between two steps."""
     run.folder.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(run.config.model_dump(mode="json"))
     inherited = os.environ.get("PYTHONPATH")
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{inherited}" if inherited else str(ROOT)}
-    interrupted = False
     with run.log.open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "mlff.benchmarks.accuracy.worker", text], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             env=environment, start_new_session=True,
         )  # fmt: skip
-        while True:
-            try:
-                code = process.wait()
-                break
-            except KeyboardInterrupt:
-                interrupted = True
-                process.send_signal(signal.SIGINT)
-    if interrupted:
+        with _passed_on(process) as received:
+            code = process.wait()
+    if received:
         raise Interrupted
     return code
+
+
+@contextmanager
+def _passed_on(process: subprocess.Popen[bytes]) -> Iterator[list[int]]:
+    """Pass SIGINT and SIGTERM on to the process; gives the list of those that came."""
+    received: list[int] = []
+
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        process.send_signal(signal.SIGTERM)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
+    before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _measured(row: Row, run: Run, speed: Speed) -> Row:

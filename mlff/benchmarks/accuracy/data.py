@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -13,7 +15,6 @@ from mlff.data import HDF5Dataset, HDF5Writer, splits
 from mlff.data.importers import import_sources
 from mlff.data.schema import is_native
 from mlff.datasets import EMBEDDED
-from mlff.dynamics.aside import written_aside
 from mlff.train.filtering import filter_parts
 from mlff.train.prepare import choose_split, open_dataset
 
@@ -38,7 +39,8 @@ def native_paths(entry: DataEntry, folder: Path, tell: Callable[[str], object]) 
     target = folder / "data" / f"{entry.label}.h5"
     if not target.is_file():
         target.parent.mkdir(parents=True, exist_ok=True)
-        with written_aside(target) as aside:
+        with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:
+            aside = Path(scratch) / target.name
             if native:
                 shutil.copyfile(source, aside)
             else:
@@ -46,6 +48,7 @@ def native_paths(entry: DataEntry, folder: Path, tell: Callable[[str], object]) 
                 import_sources([source], aside)
             if entry.divide is not None:
                 _divide(aside, entry)
+            os.replace(aside, target)
     return (str(target),)
 
 

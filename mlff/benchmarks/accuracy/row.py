@@ -66,7 +66,7 @@ class Row:
     def criterion(self) -> float:
         """What learning rates are compared by: the error of the forces on val (of the energy where there are no forces)."""
         found = self.val_forces_mae if self.val_forces_mae is not None else self.val_energy_mae
-        return float("inf") if found is None else found
+        return float("inf") if found is None or self.error is not None else found
 
     def document(self) -> dict[str, Any]:
         """The row as JSON values."""
@@ -82,6 +82,7 @@ def error_columns(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 def write_row(folder: Path, row: Row) -> None:
     """Put the row into the folder of its run, which makes the run a finished one."""
+    folder.mkdir(parents=True, exist_ok=True)
     replace_file(folder / ROW_FILE, (json.dumps(row.document(), indent=2, allow_nan=False) + "\n").encode())
 
 

@@ -222,9 +222,10 @@ def merged(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any
     for key, value in second.items():
         old = result.get(key)
         if key == "model":
-            new, old = ({"name": each} if isinstance(each, str) else each for each in (value, old))
-            both = isinstance(old, dict) and isinstance(new, dict)
-            result[key] = old | new if both and new.get("name", old.get("name")) == old.get("name") else value
+            before, after = ({"name": each} if isinstance(each, str) else each for each in (old, value))
+            result[key] = after
+            if isinstance(before, dict) and isinstance(after, dict):
+                result[key] = before | after if after.get("name") in (None, before.get("name")) else after
         else:
             result[key] = merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
     return result

@@ -93,8 +93,9 @@ def shown_columns(summaries: Sequence[Summary]) -> list[str]:
 
 
 def cells(summary: Summary, columns: Sequence[str]) -> list[str]:
-    """The cells of a summary: name, learning rate, seeds, columns."""
-    found = [summary.name, f"{summary.first.learning_rate:g}", str(len(summary.rows))]
+    """The cells of a summary: name, learning rate, seeds (those that did not diverge of all), columns."""
+    total, whole = len(summary.rows), sum(row.error is None for row in summary.rows)
+    found = [summary.name, f"{summary.first.learning_rate:g}", str(total) if whole == total else f"{whole} of {total}"]
     for column in columns:
         cell = summary.cell(column)
         found.append(f"{cell} {summary.md_mode}" if column == "md_milliseconds" and summary.md_mode else cell)

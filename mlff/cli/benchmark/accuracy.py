@@ -43,7 +43,7 @@ def command(spec: Path, out: Path | None, table_only: bool) -> None:
     if not table_only:
         try:
             problems = Comparison(specification, folder, lambda line: click.echo(line, err=True)).train()
-        except Interrupted:
+        except (Interrupted, KeyboardInterrupt):
             interrupted = True
     rows = read_rows(folder) if folder.is_dir() else []
     if rows:
