@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -28,13 +29,36 @@ def load(library: Path) -> None:
     """Register the operators of the compiled ``kernels/``, once a process."""
     if _loaded:
         return
+    ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)  # compiled programs find the C functions of shims.h there
     torch.ops.load_library(str(library))
     torch.library.register_fake("mlff::neighbor_sum")(_sum_shape)
     torch.library.register_fake("mlff::neighbor_sum_backward")(_backward_shape)
     torch.library.register_fake("mlff::edge_forces")(_forces_shape)
     torch.library.register_fake("mlff::add_rows")(lambda start, index, values: torch.empty_like(start))
+    torch.library.register_fake("mlff::product")(lambda a, b, start: a.new_empty(a.shape[0], b.shape[1]))
     torch.library.register_autograd("mlff::neighbor_sum", _backward, setup_context=_keep)
     _loaded.add(library)
+
+
+def c_functions() -> dict[Any, list[str]]:
+    """The operators that programs call as C functions, with the declarations of ``kernels/shims.h``."""
+    operators = {
+        "neighbor_sum": (["source", "vectors", "basis", "offsets", "neighbors", "table"], "int64_t rule", ["sums"]),
+        "neighbor_sum_backward": (
+            ["grad_out", "source", "vectors", "basis", "offsets", "neighbors", "table"],
+            "int64_t rule",
+            ["grad_source", "grad_vectors"],
+        ),
+        "edge_forces": (["grad_vectors", "vectors", "offsets", "neighbors"], "", ["forces", "virial"]),
+        "add_rows": (["start", "index", "values"], "", ["sums"]),
+        "product": (["a", "b"], "const AtenTensorHandle* start", ["out"]),
+    }
+    declarations = {}
+    for name, (tensors, other, results) in operators.items():
+        given = [*(f"AtenTensorHandle {each}" for each in tensors), *filter(None, [other])]
+        arguments = ", ".join([*given, *(f"AtenTensorHandle* {each}" for each in results)])
+        declarations[getattr(torch.ops.mlff, name).default] = [f"AOTITorchError aoti_torch_cpu_{name}({arguments})"]
+    return declarations
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import sys
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ from mlff.potential.potential import Potential
 from . import ops, painn, tensornet
 from .build import SOURCES, CompilationError, kernel_library
 from .cache import cache_folder, digest, new_file
+from .substitutes import use_kernels
 
 TABULATED: dict[type[nn.Module], ModuleType] = {PaiNN: painn, TensorNet: tensornet}
 """Models with a form of their own for tables and kernels; every other model is traced as it is."""
@@ -167,7 +169,7 @@ def _package(potential: Potential, module: Energy, state: dict[str, Tensor], con
 def _sources() -> list[Path]:
     """Files whose code ends up in programs."""
     root = Path(__file__).parent
-    own = [root / name for name in ("ops.py", "program.py", "painn.py", "tensornet.py")]
+    own = [root / name for name in ("ops.py", "program.py", "substitutes.py", "painn.py", "tensornet.py")]
     own.append(root.parent / "heads" / "energy.py")
     return [*SOURCES, *own, *(file for package in ("models", "nn") for file in (root.parent / package).glob("*.py"))]
 
@@ -194,25 +196,22 @@ def _compile(module: Energy, state: dict[str, Tensor], constants: list[Tensor], 
     try:
         with torch.no_grad(), _quiet():
             graph = make_fx(function, tracing_mode="symbolic", _allow_non_fake_inputs=True)(tensors)
-            _add_rows_without_atomics(graph)
+            use_kernels(graph)
             exported = torch.export.export(
                 Traced(graph), (tensors,), dynamic_shapes=([*[None] * len(state), *dimensions],), strict=False
             )
             torch._inductor.aoti_compile_and_package(
-                exported, package_path=str(file), inductor_configs={"cpp.dynamic_threads": True}
+                exported, package_path=str(file), inductor_configs=_settings()
             )
     except Exception as error:  # whatever the compiler chain or an untraceable operation may raise
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise CompilationError(f"{type(error).__name__}: {reason:.300}") from error
 
 
-def _add_rows_without_atomics(graph: torch.fx.GraphModule) -> None:
-    """Have sums into rows done by a kernel; Inductor's take one atomic operation a number, most of the time of EGNN."""
-    for node in graph.graph.nodes:
-        if node.target is torch.ops.aten.index_add.default and node.args[1] == 0 and not node.kwargs:
-            start, _, index, values = node.args
-            node.target, node.args = torch.ops.mlff.add_rows.default, (start, index, values)
-    graph.recompile()
+def _settings() -> dict[str, Any]:
+    """Of Inductor."""
+    calls = {"aot_inductor.custom_ops_to_c_shims": ops.c_functions()} if sys.platform == "linux" else {}
+    return {"cpp.dynamic_threads": True, **calls}
 
 
 def _stand_ins(module: Energy, constants: list[Tensor], potential: Potential) -> tuple[list[Tensor], list[Any]]:

@@ -19,7 +19,8 @@ DYAD_NORMS = (3**0.5, 2**0.5, 2**0.5)
 
 
 def constants(model: TensorNet) -> list[Tensor]:
-    """Tables of the embedding's and of every layer's filters, then the filters ``[3, F]`` of an atom on itself."""
+    """Tables of the embedding's and of every layer's filters, the filters ``[3, F]`` of an atom on itself for each of these,
+    and what the embedding makes of every element as centre and as neighbour, ``[elements, 2, F]``."""
     radial, envelope, first = (in_float64(module) for module in (model.radial, model.envelope, model.embedding.radial))
     layers = [in_float64(layer.filters) for layer in _interactions(model)]
     norms = torch.tensor(DYAD_NORMS, dtype=torch.float64).unsqueeze(1)
@@ -35,14 +36,15 @@ def constants(model: TensorNet) -> list[Tensor]:
     starts = range(0, coefficients.shape[1], NUM_PARTS)
     tables = [block_table(coefficients[:, start : start + NUM_PARTS], dtype) for start in starts]
     itself = filters(torch.zeros(1, dtype=torch.float64))[0].to(dtype) * float(model.config.self_loops)
-    return [*tables, *itself.split(NUM_PARTS)]
+    return [*tables, *itself.split(NUM_PARTS), _elements(model)]
 
 
-def scalars(model: TensorNet, numbers: Tensor, edges: Edges, tables_and_itself: list[Tensor]) -> Tensor:
-    """Scalar features ``[N, F]``; `tables_and_itself` are ``constants(model)``."""
-    half = len(tables_and_itself) // 2
-    tables, itself = tables_and_itself[:half], tables_and_itself[half:]
-    x = _embedding(model, numbers, edges, tables[0], itself[0])
+def scalars(model: TensorNet, numbers: Tensor, edges: Edges, tables_and_more: list[Tensor]) -> Tensor:
+    """Scalar features ``[N, F]``; `tables_and_more` are ``constants(model)``."""
+    *filters, elements = tables_and_more
+    half = len(filters) // 2
+    tables, itself = filters[:half], filters[half:]
+    x = _embedding(model, elements[numbers], edges, tables[0], itself[0])
     for layer, table, on_itself in zip(_interactions(model), tables[1:], itself[1:]):
         x = [part / (_squared_norm(x) + 1).unsqueeze(1) for part in x]
         y = _mix(layer.mix_before, x)
@@ -68,11 +70,17 @@ Matrix = list[list[Tensor]]
 """The nine elements of every feature's matrix, each ``[N, F]``."""
 
 
-def _embedding(model: TensorNet, numbers: Tensor, edges: Edges, table: Tensor, itself: Tensor) -> Parts:
+def _elements(model: TensorNet) -> Tensor:
+    """Every element's part, as centre and as neighbour, in the factors of pairs: ``[elements, 2, F]``."""
+    with torch.no_grad():
+        z, pair = model.embedding.element.weight, model.embedding.element_pair
+        centre_weight, neighbor_weight = pair.weight.chunk(2, dim=1)
+        return torch.stack((z @ centre_weight.T + pair.bias, z @ neighbor_weight.T), dim=1)
+
+
+def _embedding(model: TensorNet, elements: Tensor, edges: Edges, table: Tensor, itself: Tensor) -> Parts:
     embedding = model.embedding
-    z = embedding.element(numbers)
-    centre_weight, neighbor_weight = embedding.element_pair.weight.chunk(2, dim=1)
-    centre, neighbor = z @ centre_weight.T + embedding.element_pair.bias, z @ neighbor_weight.T
+    centre, neighbor = elements.unbind(1)
     sums = neighbor_sum(torch.stack((torch.ones_like(neighbor), neighbor), dim=1), edges, table, Rule.TENSOR_EMBEDDING)
     x = centre.unsqueeze(1) * sums[:, :9] + sums[:, 9:]
     parts = list(x.split(PARTS, dim=1))

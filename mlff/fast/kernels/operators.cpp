@@ -5,6 +5,7 @@
 
 #include "edges.h"
 #include "neighbor_sum.h"
+#include "products.h"
 
 namespace {
 
@@ -69,7 +70,18 @@ Tensor add_rows(const Tensor& start, const Tensor& index, const Tensor& values) 
   return out;
 }
 
+// a b + start, where start is a row, a matrix, or nothing.
+Tensor product(const Tensor& a, const Tensor& b, const std::optional<Tensor>& start) {
+  const Tensor first = start.value_or(Tensor());
+  const bool known = a.scalar_type() == at::kFloat || a.scalar_type() == at::kDouble;
+  const bool plain = b.size(1) >= kSmallestWidth && a.size(1) > 0 && (!first.defined() || (first.size(-1) == b.size(1) && first.stride(-1) == 1));
+  if (!kOwnProducts || !known || !plain) return first.defined() ? at::addmm(first, a, b) : at::mm(a, b);
+  return a.scalar_type() == at::kFloat ? product_of<float>(a, b, first) : product_of<double>(a, b, first);
+}
+
 }  // namespace
+
+#include "shims.h"
 
 TORCH_LIBRARY(mlff, library) {
   library.def(
@@ -82,6 +94,7 @@ TORCH_LIBRARY(mlff, library) {
       "near_edges(Tensor positions, Tensor offsets, Tensor neighbors, Tensor translations, float cutoff, float start, "
       "int num_cells, bool single_precision) -> (Tensor, Tensor, Tensor, Tensor, Tensor)");
   library.def("add_rows(Tensor start, Tensor index, Tensor values) -> Tensor");
+  library.def("product(Tensor a, Tensor b, Tensor? start) -> Tensor");
   library.def("edge_forces(Tensor grad_vectors, Tensor vectors, Tensor offsets, Tensor neighbors) -> (Tensor, Tensor)");
 }
 
@@ -90,5 +103,6 @@ TORCH_LIBRARY_IMPL(mlff, CPU, library) {
   library.impl("neighbor_sum_backward", &neighbor_sum_backward);
   library.impl("near_edges", &near_edges);
   library.impl("add_rows", &add_rows);
+  library.impl("product", &product);
   library.impl("edge_forces", &edge_forces);
 }
