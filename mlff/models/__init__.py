@@ -11,6 +11,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from .allegro import Allegro, AllegroConfig
+from .converted_mace import ConvertedMACE, ConvertedMACEConfig
+from .converted_nequip import ConvertedNequIP, ConvertedNequIPConfig
 from .dimenet import DimeNetConfig, DimeNetPlusPlus
 from .egnn import EGNN, EGNNConfig
 from .et import ET, ETConfig
@@ -39,6 +41,11 @@ ADAPTERS: dict[str, tuple[type[ModelConfig], type[Model]]] = {
     "nequip": (NequIPConfig, NequIP),
 }
 """Models that need an extra: ``pip install "mlff[mace]"`` and the like (docs/adapters.md)."""
+CONVERTED: dict[str, tuple[type[ModelConfig], type[Model]]] = {
+    "converted-mace": (ConvertedMACEConfig, ConvertedMACE),
+    "converted-nequip": (ConvertedNequIPConfig, ConvertedNequIP),
+}
+"""What `mlff convert` makes of models that other packages trained."""
 
 
 def model_config(name: str, **options: Any) -> ModelConfig:
@@ -47,10 +54,11 @@ def model_config(name: str, **options: Any) -> ModelConfig:
     Raises:
         ValueError: an unknown model or option (with the nearest name that exists), or a value out of range.
     """
-    models = MODELS | ADAPTERS
+    models = MODELS | ADAPTERS | CONVERTED
     if name not in models:
-        raise ValueError(f"there is no model {name!r}{_meant(name, list(models))}; the models are {', '.join(MODELS)} and, "
-                         f"made of other packages' modules, {', '.join(ADAPTERS)}")
+        near = _meant(name, [*MODELS, *ADAPTERS])
+        raise ValueError(f"there is no model {name!r}{near}; the models are {', '.join(MODELS)} and, made of other packages' "
+                         f"modules, {', '.join(ADAPTERS)}")
     config_class, _ = models[name]
     for option in options:
         if option not in config_class.model_fields:
@@ -67,7 +75,7 @@ def model_config(name: str, **options: Any) -> ModelConfig:
 
 def build_model(config: ModelConfig) -> Model:
     """A model with fresh weights, drawn from torch's global generator."""
-    for config_class, model_class in (MODELS | ADAPTERS).values():
+    for config_class, model_class in (MODELS | ADAPTERS | CONVERTED).values():
         if type(config) is config_class:
             return model_class(config)
     raise ValueError(f"{type(config).__name__} is not the config of a registered model; see mlff.models.MODELS")
@@ -80,6 +88,7 @@ def _meant(name: str, known: list[str]) -> str:
 
 __all__ = [
     "ADAPTERS",
+    "CONVERTED",
     "MAX_ATOMIC_NUMBER",
     "MODELS",
     "EGNN",

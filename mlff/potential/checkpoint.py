@@ -188,7 +188,8 @@ def _read_header(file: Path) -> tuple[str, str]:
     header = len(start) == 9 and start[8:] == b"{" and struct.unpack("<Q", start[:8])[0] <= file.stat().st_size
     if not header and (start[:4] == b"PK\x03\x04" or start[:1] == b"\x80"):
         raise ValueError(f"`{file}` is a pickle or a zip of pickles (torch.save), which can run code and is never "
-                         f"opened; mlff checkpoints are safetensors files, written by `save_potential`")
+                         f"opened; mlff checkpoints are safetensors files, written by `save_potential`. What MACE or NequIP "
+                         f"trained is taken over by `mlff convert` (docs/adapters.md)")
     if not header:
         raise ValueError(f"`{file}` is truncated or no safetensors file ({file.stat().st_size} bytes)")
     try:

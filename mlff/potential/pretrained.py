@@ -37,6 +37,9 @@ def resolve(model: str | os.PathLike[str]) -> Path:
     text = os.fspath(model)
     if not text:
         raise ValueError("the model is an empty text; give a name that `mlff models` lists or the path of a checkpoint")
+    if text.startswith(("mace:", "nequip:")) and not Path(text).exists():
+        raise ValueError(f"models of other packages are converted once, and used as any other then: "
+                         f"`mlff convert {text} -o FOLDER` (docs/adapters.md)")
     path = Path(text)
     looks_like_path = isinstance(model, Path) or os.sep in text or "/" in text or text.endswith(".safetensors")
     if not looks_like_path:
