@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -67,16 +68,20 @@ def simulations(
     """Replicas at constant energy after a thermostat: drift of the energy, broken bonds, torsions at the end."""
     start.calc = make_calculator(model, compile=True)
     watch = BondWatch(start, replicas)
+    steps = round(1000 * picoseconds / TIMESTEP), round(1000 * equilibrate / TIMESTEP)
+    before = time.process_time()
     result = run_replicas(
-        [start] * replicas, steps=round(1000 * picoseconds / TIMESTEP), timestep=TIMESTEP, temperature=float(temperature),
-        equilibrate=round(1000 * equilibrate / TIMESTEP), seed=0, interval=INTERVAL, callback=watch,
+        [start] * replicas, steps=steps[0], equilibrate=steps[1], timestep=TIMESTEP, temperature=float(temperature), seed=0,
+        interval=INTERVAL, callback=watch,
     )  # fmt: skip
+    milliseconds = 1000 * (time.process_time() - before) / (sum(steps) * replicas)
     logs = [simulation.energies for simulation in result.simulations]
-    steps = max(1, max(len(log.time) for log in logs) // POINTS)
+    stride = max(1, max(len(log.time) for log in logs) // POINTS)
     torsions = [simulation.atoms.get_dihedral(*CNNC) for simulation in result.simulations]
     return {
         "isomer": isomer,
         "temperature_K": temperature,
+        "processor_ms_per_step_and_replica": round(milliseconds, 3),
         "mean_temperature_K": float(np.mean(np.concatenate([log.temperature for log in logs]))),
         "exploded": [k for k, failure in enumerate(result.failures) if failure],
         "failures": [failure for failure in result.failures if failure],
@@ -87,9 +92,9 @@ def simulations(
         "drift_meV_per_atom_ps": [round(log.drift, 5) for log in logs],
         "rms_meV_per_atom": [round(log.fluctuation, 4) for log in logs],
         "torsion_at_end_degrees": [round(min(angle, 360 - angle), 1) for angle in torsions],
-        "time_ps": [(log.time[::steps] / 1000).round(4).tolist() for log in logs],
+        "time_ps": [(log.time[::stride] / 1000).round(4).tolist() for log in logs],
         "energy_change_meV_per_atom": [
-            ((log.total - log.total[:1])[::steps] * 1000 / log.num_atoms).round(4).tolist() for log in logs
+            ((log.total - log.total[:1])[::stride] * 1000 / log.num_atoms).round(4).tolist() for log in logs
         ],
     }
 

@@ -62,6 +62,11 @@ def section(trial: dict[str, Any], reference: dict[str, Any]) -> list[str]:
             f"{drift[np.abs(drift).argmax()]:+.3f} | {np.mean(each['rms_meV_per_atom']):.3f} | {changed}, {at_end} | "
             f"{max(each['longest_bond_over_radii']):.2f} | {len(each['exploded'])} | {other} |"
         )
+    times = [each.get("processor_ms_per_step_and_replica") for each in trial["simulations"] if not each["exploded"]]
+    times = [time for time in times if time is not None]
+    if times:
+        lines += ["", f"Speed: {np.median(times):.2f} ms of processor time a step of one replica, compiled, in a batch of "
+                  f"{asked['replicas']}, bonds looked at."]  # fmt: skip
     return [*lines, ""]
 
 

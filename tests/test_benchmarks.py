@@ -5,7 +5,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from benchmarks import azobenzene_table, ship_model
+from benchmarks import azobenzene_table, azobenzene_trial_card, ship_model
 from mlff import Potential, load_potential, save_potential
 from mlff.datasets import azobenzene
 from mlff.models import model_config
@@ -16,7 +16,9 @@ SUMMARY = {
     "wall_time_s": 1800.0, "frames_per_second": 36.1, "device": "a processor", "processes": 1, "threads": 2,
     "versions": {"mlff": "0.1.0", "torch": "2.13.0"},
     "dataset": {"data": "azobenzene.h5", "split": "time", "num_train": 1250, "level_of_theory": "GFN2-xTB"},
-    "errors": {"test": {"num_frames": 319, "energy_mae_meV": 21.04, "forces_mae_meV_per_A": 44.96}},
+    "errors": {
+        "test": {"num_frames": 319, "energy_mae_meV": 21.04, "forces_mae_meV_per_A": 44.96, "forces_rmse_meV_per_A": 60.5}
+    },
 }  # fmt: skip
 
 
@@ -45,8 +47,9 @@ def test_a_shipped_model_keeps_what_it_is_of_and_what_it_cost(run, tmp_path):
     assert (extra["split"], extra["epochs"], extra["wall_time_s"]) == ("time", 7, 1800.0)
     assert load_potential(folder).species == (1, 6, 7)
     text = (folder / "README.md").read_text()
-    assert "| test | 319 | 21.0 | 45.0 |" in text and "30 minutes, 7 epochs" in text and "epochs: 7" in text
-    assert "/somewhere" not in text
+    assert "| test | 319 | 21.0 | 45.0 | – | 60.5 |" in text and "30 minutes, 7 epochs" in text
+    settings = (folder / "settings.yaml").read_text()
+    assert "epochs: 7" in settings and "/somewhere" not in text + settings
 
 
 def test_an_unfinished_run_is_not_shipped(run):
@@ -84,3 +87,42 @@ def test_the_table_replaces_what_stands_between_its_marks():
     assert azobenzene_table.insert(text, "new") == f"before\n{begin}\nnew\n{end}\nafter"
     with pytest.raises(ValueError, match="lacks the lines"):
         azobenzene_table.insert("no marks", "new")
+
+
+def trial(longest, changed):
+    structures = {
+        "isomers": {
+            isomer: {
+                "energy_eV": energy, "rmsd_A": 0.01, "frequencies_per_cm": [100.0], "frequency_mae_per_cm": 6.1,
+                "frequency_largest_per_cm": -17.0, "num_imaginary": 0,
+            }
+            for isomer, energy in (("trans", -10.0), ("cis", -10.1))
+        },
+        "torsion": {"angles_degrees": [0, 90, 180], "energies_eV": [-10.1, -9.3, -10.0]},
+    }  # fmt: skip
+    simulation = {
+        "isomer": "cis", "temperature_K": 1400, "mean_temperature_K": 1391.0, "exploded": [1], "looks": [400, 9],
+        "looks_with_other_bonds": changed, "bonds_at_end_are_those_of_the_start": [True, not changed[1]],
+        "longest_bond_over_radii": longest, "drift_meV_per_atom_ps": [0.01, -0.5], "rms_meV_per_atom": [0.1, 0.3],
+        "torsion_at_end_degrees": [11.0, 171.0], "processor_ms_per_step_and_replica": 0.7,
+    }  # fmt: skip
+    asked = {"model": "azobenzene-painn", "picoseconds": 2.0, "equilibrate_ps": 0.5, "replicas": 2}
+    return {"asked": asked, "structures": structures, "simulations": [simulation]}
+
+
+def test_the_section_of_a_trial_says_what_was_found_and_takes_the_place_of_an_older_one(tmp_path):
+    found = trial([1.21, 1.44], [0, 3])
+    reference = {"isomers": {"trans": {"energy_eV": -10.0}, "cis": {"energy_eV": -10.12}},
+                 "torsion": {"energies_eV": [-10.12, -9.2, -10.0]}}  # fmt: skip
+    lines = azobenzene_trial_card.section(found, reference)
+    text = "\n".join(lines)
+    assert "| E(cis) - E(trans), meV | -100 | -120 | +20 |" in text
+    assert "| torsion barrier from trans, eV | 0.700 | 0.800 | -0.100 |" in text
+    assert "| cis | 1,400 | 1391 | -0.245, -0.500 | 0.200 | 1, 1 | 1.44 | 1 | 1 |" in text
+    card = tmp_path / "README.md"
+    card.write_text("# model\n\nbefore\n\nTo train it again: so\n")
+    azobenzene_trial_card.write_section(card, ["## Tried on azobenzene", "", "old", ""])
+    azobenzene_trial_card.write_section(card, lines)
+    written = card.read_text()
+    assert written.startswith("# model\n\nbefore\n\n## Tried on azobenzene\n") and "old" not in written
+    assert written.endswith("\n\nTo train it again: so\n") and written.count("## Tried") == 1
