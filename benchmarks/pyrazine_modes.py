@@ -44,7 +44,7 @@ def minimum() -> Atoms:
     atoms = Atoms("N2C4H4", positions=[(x, y, 0) for x, y in START])
     atoms.calc = TBLite(method="GFN2-xTB", verbosity=0, accuracy=0.01)
     BFGS(atoms, logfile=None).run(fmax=1e-5, steps=500)
-    centred = atoms.positions - atoms.positions.mean(axis=0)
+    centred = atoms.positions - atoms.get_center_of_mass()
     for orbit in ([0, 1], [2, 3, 4, 5], [6, 7, 8, 9]):  # exact D2h
         centred[orbit] = np.abs(centred[orbit]).mean(axis=0) * np.sign([(*START[k], 0) for k in orbit])
     atoms.positions = centred
@@ -76,11 +76,20 @@ def operation(positions: np.ndarray, signs: np.ndarray) -> np.ndarray:
     return matrix
 
 
+def without_rigid_motion(positions: np.ndarray, masses: np.ndarray) -> np.ndarray:
+    """Projector on the mass-weighted displacements that neither move nor turn the molecule."""
+    roots = np.sqrt(masses)[:, None]
+    rigid = [roots * axis for axis in np.eye(3)] + [roots * np.cross(axis, positions) for axis in np.eye(3)]
+    basis, _ = np.linalg.qr(np.array(rigid).reshape(6, -1).T)
+    return np.eye(len(basis)) - basis @ basis.T
+
+
 def main() -> None:
     atoms = minimum()
     masses = atomic_masses[atoms.numbers]
     weights = np.repeat(masses, 3) ** -0.5
-    dynamical = hessian(atoms) * np.outer(weights, weights)
+    inner = without_rigid_motion(atoms.positions, masses)
+    dynamical = inner @ (hessian(atoms) * np.outer(weights, weights)) @ inner
     reflections = [operation(atoms.positions, np.array(signs)) for signs in ((-1, 1, 1), (1, -1, 1), (1, 1, -1))]
     labels, frequencies, modes = [], [], []
     for name, (parity, published) in PUBLISHED.items():

@@ -93,28 +93,29 @@ def overlap_couplings(overlap: np.ndarray, timestep: float) -> np.ndarray:
     """
     left, _, right = np.linalg.svd(overlap)
     rotation = left @ right  # the orthogonal matrix nearest to the overlaps
-    if rotation.shape[1] == 2:  # one angle
-        angle = np.arctan2(0.5 * (rotation[:, 0, 1] - rotation[:, 1, 0]), 0.5 * (rotation[:, 0, 0] + rotation[:, 1, 1]))
-        couplings = np.zeros(rotation.shape)
-        couplings[:, 0, 1], couplings[:, 1, 0] = angle / timestep, -angle / timestep
-        return couplings
-    logarithms = np.array([np.real(scipy.linalg.logm(each)) for each in rotation]).reshape(rotation.shape)
-    return 0.5 * (logarithms - logarithms.swapaxes(1, 2)) / timestep
+    # Its symmetric and antisymmetric parts commute: the eigenvectors of a hermitian mixture of both are its own.
+    transposed = rotation.swapaxes(1, 2)
+    _, vectors = np.linalg.eigh(0.5 * (rotation + transposed) - 1j * (rotation - transposed))
+    adjoint = vectors.conj().swapaxes(1, 2)
+    phases = np.diagonal(adjoint @ rotation @ vectors, axis1=1, axis2=2)
+    logarithm = ((vectors * (1j * np.angle(phases))[:, None]) @ adjoint).real
+    mixed = np.abs(rotation @ vectors - vectors * phases[:, None]).max(axis=(1, 2)) > 1e-9
+    for row in np.flatnonzero(mixed):  # unless two angles happen to give the mixture the same eigenvalue
+        logarithm[row] = np.real(scipy.linalg.logm(rotation[row]))
+    return 0.5 * (logarithm - logarithm.swapaxes(1, 2)) / timestep
 
 
 def _signs_of_overlaps(overlap: np.ndarray) -> np.ndarray:
     """``[T, S]``: +1 or -1, by which the new states are multiplied.
 
-    The largest overlap of each new state becomes positive. Where that leaves a reflection (two states that swapped), the
-    state that resembles its own past least is turned over, so that what is left is a rotation.
+    The overlap of each state with its own past becomes positive. Where that leaves a reflection, the state that resembles
+    its past least is turned over, so that what is left is a rotation. Turning a state over from the start turns it over for
+    good, and changes nothing else.
     """
-    rows = np.arange(len(overlap))[:, None]
-    columns = np.arange(overlap.shape[1])
-    largest = np.abs(overlap).argmax(axis=1)
-    signs = np.where(overlap[rows, largest, columns] < 0, -1.0, 1.0)
+    own = np.diagonal(overlap, axis1=1, axis2=2)
+    signs = np.where(own < 0, -1.0, 1.0)
     reflected = np.flatnonzero(np.linalg.det(overlap * signs[:, None]) < 0)
-    weakest = np.abs(overlap[:, columns, columns]).argmin(axis=1)
-    signs[reflected, weakest[reflected]] *= -1
+    signs[reflected, np.abs(own).argmin(axis=1)[reflected]] *= -1
     return signs
 
 
