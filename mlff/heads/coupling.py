@@ -18,14 +18,13 @@ class CouplingHead(nn.Module):
     centre of mass in motion (Fatehi, Alguire, Shao, Subotnik, J. Chem. Phys. 135, 234105, 2011).
     """
 
-    def __init__(self, num_features: int, num_channels: int, odd: tuple[bool, ...]) -> None:
+    def __init__(self, num_features: int, odd: tuple[bool, ...]) -> None:
         super().__init__()
-        self.readout = ParityReadout(num_features, num_channels, odd, ("polar", "axial"))
+        self.readout = ParityReadout(num_features, odd, ("polar", "axial"))
 
     def forward(self, features: Features, graph: Graph) -> Tensor:
         """``[N, P, 3]``, in the potential's scale; the sum over the atoms of each structure is zero."""
-        assert features.vector is not None
-        vectors = self.readout(features.scalar, features.vector)
+        vectors = self.readout(features)
         return vectors - mean_of_structure(vectors, graph)
 
 

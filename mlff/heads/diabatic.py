@@ -21,14 +21,13 @@ class DiabaticHead(nn.Module):
     2004, chapters 1 and 4).
     """
 
-    def __init__(self, num_features: int, num_channels: int, odd: tuple[bool, ...]) -> None:
+    def __init__(self, num_features: int, odd: tuple[bool, ...]) -> None:
         super().__init__()
-        self.readout = ParityReadout(num_features, num_channels, odd, ("scalar", "pseudoscalar"))
+        self.readout = ParityReadout(num_features, odd, ("scalar", "pseudoscalar"))
 
     def forward(self, features: Features) -> Tensor:
         """Each atom's part of the elements, in the potential's scale: ``[N, P]``."""
-        assert features.vector is not None
-        return self.readout(features.scalar, features.vector)
+        return self.readout(features)
 
 
 def symmetric_matrices(pairs: Sequence[Pair], num_states: int) -> Tensor:

@@ -22,24 +22,23 @@ class DipoleHead(nn.Module):
     """
 
     def __init__(
-        self, num_features: int, num_channels: int, pairs: Sequence[tuple[int, int]], odd: tuple[bool, ...], total_charge: float
+        self, num_features: int, pairs: Sequence[tuple[int, int]], odd: tuple[bool, ...], total_charge: float
     ) -> None:
         super().__init__()
-        self.vectors = ParityReadout(num_features, num_channels, odd, ("polar", "axial"))
-        self.charges = AtomReadout(num_features, num_channels, len(pairs), "scalar")
+        self.vectors = ParityReadout(num_features, odd, ("polar", "axial"))
+        self.charges = AtomReadout(num_features, len(pairs), "scalar")
         self._charged = [float(not flag) for flag in odd]
         self._totals = [total_charge * (i == j) for i, j in pairs]
 
     def forward(self, features: Features, graph: Graph) -> Tensor:
         """e Å, float64 ``[B, Q, 3]``."""
-        assert features.vector is not None
         positions = graph.positions.double()
         centre = mean_of_structure(positions, graph)
-        charges = self.charges(features.scalar, features.vector).double() * positions.new_tensor(self._charged)
+        charges = self.charges(features).double() * positions.new_tensor(self._charged)
         charges = charges - mean_of_structure(charges, graph)
         # These sum to zero; the total charge, spread evenly over the atoms, is added below.
         atoms = charges.unsqueeze(2) * (positions - centre).unsqueeze(1)
-        atoms = atoms + self.vectors(features.scalar, features.vector).double()
+        atoms = atoms + self.vectors(features).double()
         dipole = scatter_sum(atoms, graph.batch, graph.num_graphs)
         counts = scatter_sum(positions.new_ones(graph.num_atoms), graph.batch, graph.num_graphs)
         means = scatter_sum(positions, graph.batch, graph.num_graphs) / counts.unsqueeze(1)

@@ -20,12 +20,11 @@ class SpinOrbitHead(nn.Module):
     and the absolute value taken last.
     """
 
-    def __init__(self, num_features: int, num_channels: int, num_pairs: int) -> None:
+    def __init__(self, num_features: int, num_pairs: int) -> None:
         super().__init__()
-        self.readout = AtomReadout(num_features, num_channels, num_pairs, "scalar")
+        self.readout = AtomReadout(num_features, num_pairs, "scalar")
 
     def forward(self, features: Features, graph: Graph) -> Tensor:
         """eV, float64 ``[B, R]``, zero or more."""
-        assert features.vector is not None
-        atoms = self.readout(features.scalar, features.vector).double()
+        atoms = self.readout(features).double()
         return SCALE * scatter_sum(atoms, graph.batch, graph.num_graphs).abs()

@@ -21,6 +21,11 @@ FEWEST_VECTORS = 4
 NUM_RADIAL = 12
 
 
+def num_channels(num_features: int) -> int:
+    """How many vectors K of an atom heads read, for F scalars."""
+    return max(num_features // 4, FEWEST_VECTORS)
+
+
 class AtomVectors(nn.Module):
     """K polar vectors of every atom: those of the model, mixed, or sums over pairs where the model has none (or too few).
 
@@ -30,7 +35,7 @@ class AtomVectors(nn.Module):
 
     def __init__(self, num_features: int, num_vectors: int, cutoff: float) -> None:
         super().__init__()
-        self.num_channels = max(num_features // 4, FEWEST_VECTORS)
+        self.num_channels = num_channels(num_features)
         self.from_pairs = num_vectors < FEWEST_VECTORS
         if not self.from_pairs:
             self.mix = glorot_linear(num_vectors, self.num_channels, bias=False)
@@ -65,22 +70,25 @@ class AtomReadout(nn.Module):
     products of two mixtures of them, or the triple products of three.
     """
 
-    def __init__(self, num_features: int, num_channels: int, num_outputs: int, kind: Kind) -> None:
+    def __init__(self, num_features: int, num_outputs: int, kind: Kind) -> None:
         super().__init__()
         self.kind: Kind = kind
         self.num_outputs = num_outputs
         self.num_products = {"scalar": 0, "polar": 0, "axial": 2, "pseudoscalar": 3}[kind]
-        num_in = num_features + (0 if kind == "scalar" else num_channels)
-        num_out = num_outputs * (1 if kind == "scalar" else num_channels)
+        channels = num_channels(num_features)
+        num_in = num_features + (0 if kind == "scalar" else channels)
+        num_out = num_outputs * (1 if kind == "scalar" else channels)
         num_hidden = max(num_features // 2, 1)
         self.network = nn.Sequential(nn.Linear(num_in, num_hidden), nn.SiLU(), nn.Linear(num_hidden, num_out))
         if self.num_products:
-            self.mix = glorot_linear(num_channels, self.num_products * num_channels, bias=False)
+            self.mix = glorot_linear(channels, self.num_products * channels, bias=False)
 
-    def forward(self, scalar: Tensor, vector: Tensor) -> Tensor:
-        """From ``[N, F]`` and ``[N, 3, K]`` to ``[N, C]`` for (pseudo-)scalars and ``[N, C, 3]`` for vectors."""
+    def forward(self, features: Features) -> Tensor:
+        """``[N, C]`` for (pseudo-)scalars and ``[N, C, 3]`` for vectors, from the scalars and (not for scalars) K vectors."""
+        scalar, vector = features.scalar, features.vector
         if self.kind == "scalar":
             return self.network(scalar)
+        assert vector is not None
         lengths = (vector.square().sum(1) + 1e-8).sqrt()  # the constant keeps the slope finite where a vector is zero
         weights = self.network(torch.cat((scalar, lengths), dim=1)).unflatten(1, (self.num_outputs, -1))
         if self.kind == "polar":
@@ -95,16 +103,16 @@ class AtomReadout(nn.Module):
 class ParityReadout(nn.Module):
     """One output for each pair of states, of the kind that its parity asks for, in the order of the pairs."""
 
-    def __init__(self, num_features: int, num_channels: int, odd: tuple[bool, ...], kinds: tuple[Kind, Kind]) -> None:
+    def __init__(self, num_features: int, odd: tuple[bool, ...], kinds: tuple[Kind, Kind]) -> None:
         """`odd` says which pairs are of opposite parity, `kinds` what pairs of equal and of opposite parity have."""
         super().__init__()
         order = [c for c, flag in enumerate(odd) if not flag] + [c for c, flag in enumerate(odd) if flag]
         self._place = [order.index(c) for c in range(len(odd))]
         counts = (len(odd) - sum(odd), sum(odd))
         self.readouts = nn.ModuleList(
-            AtomReadout(num_features, num_channels, count, kind) for count, kind in zip(counts, kinds) if count
+            AtomReadout(num_features, count, kind) for count, kind in zip(counts, kinds) if count
         )
 
-    def forward(self, scalar: Tensor, vector: Tensor) -> Tensor:
+    def forward(self, features: Features) -> Tensor:
         """``[N, C]`` or ``[N, C, 3]``, C pairs."""
-        return torch.cat([readout(scalar, vector) for readout in self.readouts], dim=1)[:, self._place]
+        return torch.cat([readout(features) for readout in self.readouts], dim=1)[:, self._place]

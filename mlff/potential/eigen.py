@@ -59,6 +59,8 @@ class _Eigen(torch.autograd.Function):
         by_values, by_vectors = gradients
         values, vectors = ctx.saved_tensors
         gaps = values.unsqueeze(1) - values.unsqueeze(2)  # E_j - E_i
-        inner = torch.diag_embed(by_values) + over_gap(vectors.mT @ by_vectors, gaps)
+        # Without the diagonal: there the gap is zero by itself, and its huge derivatives would cancel to round-off.
+        others = 1.0 - torch.eye(values.shape[1], dtype=values.dtype, device=values.device)
+        inner = torch.diag_embed(by_values) + over_gap(vectors.mT @ by_vectors * others, gaps)
         gradient = vectors @ inner @ vectors.mT
         return 0.5 * (gradient + gradient.mT)

@@ -58,24 +58,21 @@ class Potential(nn.Module):
         self.diabatic_head: DiabaticHead | None = None
         self.dipole_head: DipoleHead | None = None
         self.soc_head: SpinOrbitHead | None = None
-        if not (config.nac_pairs or config.dipole_pairs or config.soc_pairs):
-            return
-        num_features = self.model.num_features
-        self.vectors = AtomVectors(num_features, self.model.num_vectors, self.cutoff)
-        sizes = num_features, self.vectors.num_channels
-        couplings = config.odd(config.nac_pairs)
+        num_features, odd = self.model.num_features, config.odd(config.nac_pairs)
         if config.couplings is not None:
-            self.coupling_head = CouplingHead(*sizes, couplings)
-        elif config.surfaces == "diabatic" and config.nac_pairs:
-            self.diabatic_head = DiabaticHead(*sizes, couplings)
+            self.coupling_head = CouplingHead(num_features, odd)
+        elif config.nac_pairs:
+            self.diabatic_head = DiabaticHead(num_features, odd)
             self._matrices = symmetric_matrices(config.nac_pairs, config.num_states)
         if config.dipole_pairs:
             # Diabatic states have all of their elements, from which eigenvectors make those of any pair.
             pairs = config.dipole_pairs if self.diabatic_head is None else config.all_dipole_pairs
-            self.dipole_head = DipoleHead(*sizes, pairs, config.odd(pairs), config.total_charge)
+            self.dipole_head = DipoleHead(num_features, pairs, config.odd(pairs), config.total_charge)
             self._dipole_matrices = symmetric_matrices(pairs, config.num_states)
         if config.soc_pairs:
-            self.soc_head = SpinOrbitHead(*sizes, len(config.soc_pairs))
+            self.soc_head = SpinOrbitHead(num_features, len(config.soc_pairs))
+        if self.coupling_head is not None or self.dipole_head is not None or (self.diabatic_head is not None and any(odd)):
+            self.vectors = AtomVectors(num_features, self.model.num_vectors, self.cutoff)
 
     @classmethod
     def build(
@@ -112,7 +109,8 @@ class Potential(nn.Module):
         try:
             return cls(PotentialConfig(model=model, **settings, **electronic))
         except ValidationError as error:
-            problems = "; ".join(each["msg"].removeprefix("Value error, ") for each in error.errors())
+            found = [(".".join(map(str, each["loc"])), each["msg"].removeprefix("Value error, ")) for each in error.errors()]
+            problems = "; ".join(f"{where}: {what}" if where else what for where, what in found)
             raise ValueError(f"the settings of the potential are not valid: {problems}") from None
 
     @property
