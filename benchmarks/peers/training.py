@@ -168,7 +168,7 @@ def training_command(package: str, model: str, train: Callable[[Task], Trained],
             data=Path(data).stem, model=model, package=package, learning_rate=learning_rate, seed=seed,
             budget=f"{minutes:g} {MINUTES[clock]}", stop_reason=f"time limit of {minutes:g} {MINUTES[clock]} reached",
             epochs=trained.epochs, steps=trained.steps, seconds=seconds, parameters=trained.parameters,
-            frames_per_second=trained.frames_per_second, peak_megabytes=peak, **error_columns(tables),
+            frames_per_second=trained.frames_per_second, peak_megabytes=peak, threads=threads, **error_columns(tables),
         )  # fmt: skip
         write_row(out, row)
         click.echo(f"test: energy {row.test_energy_mae:.1f} meV, forces {row.test_forces_mae:.1f} meV/angstrom")

@@ -56,7 +56,7 @@ class Trainings:
         error = self.errors.get(config.optimizer.learning_rate, 10.0)
         errors = {part: {"energy_mae_meV": 1.0, "forces_mae_meV_per_A": error} for part in ("val", "test")}
         summary = {"stop_reason": "all 1 epochs done", "steps": 2, "wall_time_s": 1.0, "num_parameters": 3,
-                   "frames_per_second": 4.0, "errors": errors, "dataset": {"num_train": 20}}  # fmt: skip
+                   "frames_per_second": 4.0, "threads": 1, "errors": errors, "dataset": {"num_train": 20}}  # fmt: skip
         (run.folder / "summary.json").write_text(json.dumps(summary))
         return 0
 

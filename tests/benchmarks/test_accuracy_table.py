@@ -75,9 +75,21 @@ def test_every_run_is_in_the_files(tmp_path):
     assert "61.0 ± 1.0" in (tmp_path / "table.md").read_text()
 
 
+def test_the_time_of_a_step_is_processor_time_of_one_thread_and_wall_time_elsewhere():
+    times = {"md_milliseconds": 20.0, "md_processor_milliseconds": 4.0}
+    found = [row(**times, **other).md_step for other in ({}, {"threads": 2}, {"device": "cuda"})]
+    assert found == [4.0, 20.0, 20.0]
+
+
 def test_errors_are_drawn_against_cost_where_both_are_known(tmp_path):
-    rows = [row("painn", md_mode="compiled", md_milliseconds=1.5), row("egnn", test=90, md_mode="eager", md_milliseconds=9.0),
-            row("PaiNN", package="schnetpack", test=57, md_mode="eager", md_milliseconds=8.0), row("untimed")]  # fmt: skip
+    timed = [
+        ("painn", "mlff", 60, 1.5, "compiled"), ("egnn", "mlff", 90, 9.0, "eager"), ("PaiNN", "schnetpack", 57, 8.0, "eager"),
+    ]  # fmt: skip
+    rows = [
+        row(model, package=package, test=error, md_mode=mode, md_processor_milliseconds=time)
+        for model, package, error, time, mode in timed
+    ]
+    rows.append(row("untimed"))
     path = plot_accuracy(summarize(rows), tmp_path / "picture.png")
     assert path is not None and path.read_bytes().startswith(b"\x89PNG") and path.stat().st_size > 10_000
     assert plot_accuracy(summarize([row()]), tmp_path / "none.png") is None and not (tmp_path / "none.png").exists()

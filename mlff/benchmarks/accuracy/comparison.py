@@ -227,11 +227,12 @@ def _measured(row: Row, run: Run, speed: Speed) -> Row:
         row, stop_reason=summary["stop_reason"], epochs=round(summary["steps"] * run.config.batch_size / num_train, 2),
         steps=summary["steps"], seconds=summary[SECONDS_KEY[run.config.clock]], parameters=summary["num_parameters"],
         frames_per_second=summary["frames_per_second"], peak_megabytes=read_memory(run.folder),
+        device=_device(run.config), threads=summary["threads"],
         **error_columns(summary["errors"]),
     )  # fmt: skip
     modes = {"compiled": ("compiled", "eager"), "eager": ("eager",), "none": ()}[speed.mode]
     for mode in modes:
-        candidate = Candidate(str(run.folder), str(run.structure), mode, threads=run.config.num_threads or 1)
+        candidate = Candidate(str(run.folder), str(run.structure), mode, device=row.device, threads=row.threads)
         (timing,) = take_turns([partial(worker_of, candidate)], speed.rounds)
         if isinstance(timing, Timing):
             found = timing.document()
@@ -240,6 +241,13 @@ def _measured(row: Row, run: Run, speed: Speed) -> Row:
                 md_processor_milliseconds=found["processor_milliseconds"]["median"],
             )  # fmt: skip
     return row
+
+
+def _device(config: TrainConfig) -> str:
+    """Where the run was trained, and MD steps are timed."""
+    import torch
+
+    return "cuda" if config.accelerator != "cpu" and torch.cuda.is_available() else "cpu"
 
 
 def result_words(row: Row) -> str:

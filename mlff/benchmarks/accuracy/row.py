@@ -43,6 +43,9 @@ class Row:
     parameters: int | None = None
     frames_per_second: float | None = None
     """Training, without validation, by the clock of the budget."""
+    device: str = "cpu"
+    """``cpu`` or ``cuda``."""
+    threads: int = 1
     md_mode: str | None = None
     """``compiled`` or ``eager``."""
     md_milliseconds: float | None = None
@@ -61,6 +64,11 @@ class Row:
     test_forces_rmse: float | None = None
     error: str | None = None
     """Why there are no errors: the training diverged."""
+
+    @property
+    def md_step(self) -> float | None:
+        """What tables call the time of an MD step, ms: processor time of one thread of a processor, else wall time."""
+        return self.md_processor_milliseconds if self.device == "cpu" and self.threads == 1 else self.md_milliseconds
 
     @property
     def criterion(self) -> float:

@@ -20,9 +20,9 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "test_energy_mae": ("test E", ".1f"), "test_forces_mae": ("test F", ".1f"),
     "test_energy_rmse": ("test E RMSE", ".1f"), "test_forces_rmse": ("test F RMSE", ".1f"),
     "parameters": ("parameters", ",.0f"), "epochs": ("epochs", ".1f"), "frames_per_second": ("frames/s", ".1f"),
-    "md_milliseconds": ("ms/MD step", ".2f"), "peak_megabytes": ("peak MB", ",.0f"),
+    "md_step": ("ms/MD step", ".2f"), "peak_megabytes": ("peak MB", ",.0f"),
 }  # fmt: skip
-"""Column of a row -> its heading and format. Errors are meV and meV/angstrom."""
+"""Column (a field or property of Row) -> its heading and format. Errors are meV and meV/angstrom."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def cells(summary: Summary, columns: Sequence[str]) -> list[str]:
     found = [summary.name, f"{summary.first.learning_rate:g}", str(total) if whole == total else f"{whole} of {total}"]
     for column in columns:
         cell = summary.cell(column)
-        found.append(f"{cell} {summary.md_mode}" if column == "md_milliseconds" and summary.md_mode else cell)
+        found.append(f"{cell} {summary.md_mode}" if column == "md_step" and summary.md_mode else cell)
     return found
 
 
@@ -117,7 +117,10 @@ def sections(summaries: Sequence[Summary]) -> dict[str, list[Summary]]:
 
 def markdown(summaries: Sequence[Summary]) -> str:
     """A table for each data set and budget."""
-    blocks = ["Mean absolute errors (and RMSE) in meV and meV/Å; ± is the standard deviation over seeds.\n"]
+    blocks = [
+        "Mean absolute errors (and RMSE) in meV and meV/Å; ± is the standard deviation over seeds. The time of an MD step is\n"
+        "processor time where one thread computes it, wall time elsewhere.\n"
+    ]
     for title, group in sections(summaries).items():
         columns = shown_columns(group)
         lines = [f"| {' | '.join(headings(columns))} |", "| --- |" + " ---: |" * (len(columns) + 2)]
