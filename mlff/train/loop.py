@@ -49,7 +49,7 @@ class Trainer:
         self.potential = potential.to(fabric.device).train()
         self.loader = make_loader(config, data, potential, fabric.device)
         if fresh:
-            centre_energies(self.potential, self.loader, data.train)
+            centre_energies(self.potential, self.loader, data.train, trained=config.init_from is not None)
         self.ema = MovingAverage(self.potential, config.ema.decay, config.ema.warmup)
         self.gradient = FlatGradient(self.potential)
         self.optimizer = torch.optim.AdamW(

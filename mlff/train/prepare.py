@@ -196,12 +196,13 @@ def make_loader(config: TrainConfig, data: RunData, potential: Potential, device
 
 
 @torch.no_grad()
-def centre_energies(potential: Potential, loader: BatchLoader, indices: np.ndarray) -> None:
+def centre_energies(potential: Potential, loader: BatchLoader, indices: np.ndarray, *, trained: bool = False) -> None:
     """Set the biases of the last layer so that a fresh potential is right on average, for each state.
 
     Without it the first steps go into an offset of several eV: the random network's own, and that of excited states,
     which share their reference energies with the ground state. Least squares on some of the training frames. A bias that is
-    frozen stays. A diabatic matrix gets its diagonal from the energies, and elements beside it that vanish on average.
+    frozen stays. A fresh diabatic matrix gets its diagonal from the energies, and elements beside it that vanish on average;
+    one that was `trained` before is moved as a whole, which leaves its eigenvectors alone.
     """
     bias = potential.head.network[-1].get_parameter("bias")
     if not bias.requires_grad:
@@ -216,7 +217,7 @@ def centre_energies(potential: Potential, loader: BatchLoader, indices: np.ndarr
         valid = targets.valid["energy"].double()
         result = potential(graph, forces=False)
         energy, matrix = result["energy"], result.get("diabatic_energy")
-        if matrix is not None:
+        if matrix is not None and not trained:
             energy = matrix.diagonal(dim1=1, dim2=2)
             i, j = (list(states) for states in zip(*potential.config.nac_pairs))
             beside.append(matrix[:, i, j] / targets.num_atoms[:, None])
@@ -224,7 +225,8 @@ def centre_energies(potential: Potential, loader: BatchLoader, indices: np.ndarr
         sizes.append(targets.num_atoms[:, None] * valid)
     if sizes:
         residual, size = torch.cat(residuals), torch.cat(sizes)
-        shift = (residual * size).sum(0) / size.square().sum(0).clamp(min=1)
+        states = None if potential.config.surfaces == "diabatic" and trained else 0
+        shift = ((residual * size).sum(states) / size.square().sum(states).clamp(min=1)).expand(potential.num_states)
         bias.add_((shift / potential.config.scale).to(bias.dtype))
     if beside and potential.diabatic_head is not None:
         even = [k for k, odd in enumerate(potential.config.odd(potential.config.nac_pairs)) if not odd]

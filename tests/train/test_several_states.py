@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from torch.testing import assert_close
 
 from mlff.cli.main import main
 from mlff.data import HDF5Dataset, HDF5Writer, splits
@@ -165,4 +166,10 @@ def test_a_fresh_diabatic_potential_has_the_energies_of_the_data_on_average(real
         error = metrics.predictions["energy"][:, state] - metrics.predictions["energy_ref"][:, state]
         assert abs(error.mean()) < 0.2 * metrics.predictions["energy_ref"][:, state].std()
     assert trained_pairs(config, potential.config, data).coupling is None
+    graph, _ = loader.load(data.train[:4])
+    before = potential(graph)
+    centre_energies(potential, loader, data.train, trained=True)  # where a run begins with weights of another
+    assert_close(potential(graph)["eigenvectors"], before["eigenvectors"])
+    moved = potential(graph)["energy"] - before["energy"]
+    assert_close(moved, moved[:1, :1].expand(4, 4))
     assert "as eigenvalues of a diabatic matrix" in learned_lines(potential.config, loader.pairs, data)[0]
