@@ -25,6 +25,7 @@ COMMANDS = {
     "optimize": ("mlff.cli.optimize", "Relax a structure to its nearest minimum."),
     "md": ("mlff.cli.md", "Run molecular dynamics."),
     "vibrations": ("mlff.cli.vibrations", "Compute harmonic frequencies and normal modes."),
+    "namd": ("mlff.cli.namd", "Run surface hopping between electronic states, and analyse it."),
     "convert": ("mlff.cli.convert", "Turn a model that MACE, NequIP or Allegro trained into a checkpoint."),
     "compile": ("mlff.cli.compile", "Compile a model for fast energies and forces on this machine."),
     "models": ("mlff.cli.models", "List the trained models that come with the package."),

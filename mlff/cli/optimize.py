@@ -15,6 +15,10 @@ import click
 @click.option("--steps", default=500, show_default=True, help="Optimiser steps at most.")
 @click.option("--optimizer", type=click.Choice(["BFGS", "LBFGS", "FIRE"], case_sensitive=False), default="BFGS",
               show_default=True)
+@click.option("--meci", metavar="I,J", help="Find the lowest crossing of two electronic states instead of a minimum.")
+@click.option("--algorithm", type=click.Choice(["penalty", "projection"]), default="penalty", show_default=True,
+              help="Of --meci: a penalty on the gap, or projected gradients, which need couplings.")
+@click.option("--gap", default=0.002, show_default=True, help="Of --meci: converged when the states are this near, eV.")
 @click.option("--cell", is_flag=True, help="Relax the cell too.")
 @click.option("--trajectory", metavar="FILE", help="Every step, to a .traj or .xyz file.")
 @click.option("--state", default=0, show_default=True, help="Electronic state.")
@@ -23,13 +27,24 @@ import click
 @click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 def command(
     model: str, structure: str, output: str | None, fmax: float, steps: int, optimizer: str, cell: bool,
-    trajectory: str | None, state: int, dtype: str, device: str | None, overwrite: bool,
+    trajectory: str | None, state: int, dtype: str, device: str | None, overwrite: bool, meci: str | None, algorithm: str,
+    gap: float,
 ) -> None:  # fmt: skip
     """Relax STRUCTURE (any file that ASE reads; FILE@0 for a certain frame) with MODEL.
 
     MODEL is a name that `mlff models` lists, a checkpoint, or the folder of a training run. Exit code 1: the forces
     did not converge; the last structure is written all the same.
+
+    --state relaxes on another electronic state. --meci 0,1 finds the minimum-energy conical intersection of two states
+    (Levine, Coe and Martinez 2008; --algorithm projection: Bearpark, Robb and Schlegel 1994).
     """
+    if meci is not None:
+        from mlff.cli.crossing import search
+
+        if cell or trajectory is not None or state:
+            raise click.UsageError("--meci goes with neither --cell nor --trajectory nor --state")
+        search(model, structure, meci, output, algorithm, fmax, gap, steps, dtype, device, overwrite)
+        return
     from rich.console import Console
 
     from mlff.calculators import make_calculator

@@ -9,6 +9,6 @@ from .replicas import Replicas, run_replicas
 from .vibrations import NormalModes, hessian, normal_modes
 
 __all__ = [
-    "EnergyLog", "NamdRun", "NormalModes", "Relaxation", "Replicas", "Simulation", "SimulationExploded", "hessian", "normal_modes",
-    "run_md", "run_namd", "run_relaxation", "run_replicas",
+    "EnergyLog", "NamdRun", "NormalModes", "Relaxation", "Replicas", "Simulation", "SimulationExploded", "hessian",
+    "normal_modes", "run_md", "run_namd", "run_relaxation", "run_replicas",
 ]  # fmt: skip

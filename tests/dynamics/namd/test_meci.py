@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from mlff.dynamics.namd.analytic.pyrazine import HALF_GAP, KAPPA, pyrazine, pyrazine_modes
 from mlff.dynamics.namd.meci import find_crossing
 
 from .lvc import CartesianLVC
@@ -42,3 +43,21 @@ def test_mistakes_end_in_sentences():
     ]:
         with pytest.raises(ValueError, match=words):
             find_crossing(model, model.start, states, **options)
+
+
+@pytest.mark.parametrize("algorithm", ["penalty", "projection"])
+def test_the_lowest_crossing_of_pyrazine_is_that_of_its_parameters(algorithm):
+    model = pyrazine()
+    molecule = pyrazine_modes()
+    tuned = [molecule.labels.index(label) for label in KAPPA]
+    omega = molecule.frequencies[tuned]
+    first, second = np.array(list(KAPPA.values())).T
+    # Least of sum omega Q^2 / 2 + mean kappa Q where 2 half_gap + (second - first) Q = 0, by a Lagrange multiplier.
+    mean, apart = 0.5 * (first + second), second - first
+    factor = (2 * HALF_GAP - apart @ (mean / omega)) / (apart @ (apart / omega))
+    reached = -(mean + factor * apart) / omega
+    energy = 0.5 * omega @ reached**2 + mean @ reached
+    start = molecule.positions + 0.03 * np.random.default_rng(0).standard_normal((10, 3))
+    found = find_crossing(model, start, algorithm=algorithm, gap=2e-4, fmax=2e-3)
+    assert found.converged
+    assert found.energies.mean() == pytest.approx(energy, abs=2e-3)
