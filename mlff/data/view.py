@@ -45,8 +45,8 @@ class Frames:
     def batch(self, indices: slice | np.ndarray | list[int], of_pairs: Sequence[str] = ()) -> Batch:
         """The frames at ``indices``, in that order, as one Batch of arrays.
 
-        ``of_pairs`` names quantities of pairs of states to read, too (nac, interstate_coupling, dipole, soc_magnitude); those that
-        no system has are not in the batch.
+        ``of_pairs`` names quantities of pairs of states to read, too (nac, interstate_coupling, dipole, soc_magnitude); those
+        that no system has are not in the batch.
         """
         return self._dataset.read_batch(self._global(indices), of_pairs)
 
