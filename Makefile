@@ -1,6 +1,6 @@
 # make demo    set everything up, train a force field, optimise a geometry, run MD, draw the plots (into demo/)
 # make test    set everything up, check style, layers and types, run every test
-# The other targets: install, lint, types, bench, bench-peers, table, test-peers, clean.
+# The other targets: install, lint, types, bench, bench-peers, table, test-peers, test-adapters, clean.
 
 PYTHON ?= python3
 JOBS ?= 2
@@ -12,7 +12,7 @@ STAMP := $(VENV)/.installed
 # Where BLAS and torch find two cores and two test processes, one thread each is the fastest.
 ONE_THREAD := OMP_NUM_THREADS=1
 
-.PHONY: install demo test lint types bench bench-peers table test-peers clean
+.PHONY: install demo test lint types bench bench-peers table test-peers test-adapters clean
 
 install: $(STAMP)
 
@@ -56,6 +56,14 @@ table: install
 test-peers: install
 	bash tests/peers/install.sh .venv-peers
 	$(ONE_THREAD) .venv-peers/bin/python -m pytest tests/peers -ra
+
+# The adapters to other packages' models (docs/adapters.md), each where its package is: MACE and NequIP want different e3nn.
+test-adapters: install
+	bash benchmarks/peers/install.sh nequip mace
+	bash tests/peers/install.sh .venv-peers
+	for each in nequip mace peers; do \
+	  $(ONE_THREAD) .venv-$$each/bin/python -m pytest tests/models tests/peers tests/potential/external \
+	    -k "mace or nequip or allegro or dimenet" -ra || exit 1; done
 
 clean:
 	rm -rf build dist htmlcov coverage.xml .coverage .pytest_cache .mypy_cache .ruff_cache .import_linter_cache demo
