@@ -13,6 +13,7 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator, Parameters, all_changes
 
 from mlff.calculators.ase import MLFFCalculator
+from mlff.calculators.electronic import SIGNED, alike_signs
 from mlff.potential.committee import member_folders, resolve_members
 from mlff.potential.potential import Potential
 
@@ -26,7 +27,7 @@ class CommitteeCalculator(Calculator):
     the M members: ``energy_uncertainty`` (eV), ``forces_uncertainty`` ``[N, 3]`` (eV/angstrom) and for periodic cells
     ``stress_uncertainty`` ``[6]``. They tell where members disagree, which is where training data are missing; they are no
     error bars until `mlff evaluate` has compared them with errors (Schran, Brezina and Marsalek, J. Chem. Phys. 153, 104105,
-    2020).
+    2020). Couplings and transition dipoles are averaged with the signs of the states that agree best with the first member's.
 
     Args:
         models: folder of a committee (`mlff train --committee`), or at least two models as `MLFFCalculator` takes them.
@@ -70,6 +71,13 @@ class CommitteeCalculator(Calculator):
                 f"the members of a committee must know the same elements and states; these know {sorted(kinds)} "
                 f"(atomic numbers, number of states)"
             )
+        pairs = {(each.nac_pairs, each.dipole_pairs, each.soc_pairs) for each in (m.potential.config for m in self.members)}
+        if len(pairs) > 1:
+            raise ValueError(
+                f"the members of a committee must know the same pairs of states; these know {sorted(pairs)} "
+                f"(of couplings, dipoles, spin-orbit couplings)"
+            )
+        self.implemented_properties = self._implemented()
         names = [str(each.parameters["model"]) for each in self.members]
         self.parameters = Parameters(models=names, state=state, dtype=dtype, skin=float(skin), compile=compile)
 
@@ -83,7 +91,11 @@ class CommitteeCalculator(Calculator):
         for each in self.members:
             each.state = state
         self.parameters["state"] = self.state
+        self.implemented_properties = self._implemented()
         self.reset()
+
+    def _implemented(self) -> list[str]:
+        return list(dict.fromkeys([*CommitteeCalculator.implemented_properties, *self.members[0].implemented_properties]))
 
     def side_by_side(self, num_structures: int) -> CommitteeCalculator:
         """As of `MLFFCalculator`, of every member."""
@@ -108,6 +120,8 @@ class CommitteeCalculator(Calculator):
         results: dict[str, Any] = {}
         for name in self.members[0].results:
             values = np.array([each.results[name] for each in self.members])
+            if name in SIGNED:
+                values = alike_signs(values, name, self.members[0].potential.config)
             mean = values.mean(axis=0)
             results[name] = float(mean) if mean.ndim == 0 else mean
             if name in ("energy", "forces", "stress"):

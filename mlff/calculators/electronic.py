@@ -6,12 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from mlff.potential.config import PotentialConfig
+from mlff.potential.phases import pair_signs, state_signs
 
 COUPLINGS = ("nac", "interstate_coupling")
 DIPOLES = ("dipole", "transition_dipoles")
+SIGNED = (*COUPLINGS, "transition_dipoles")
+"""Results whose sign belongs to the states, and so to the member of a committee that they come from."""
 OF_STATES = (*COUPLINGS, *DIPOLES, "soc_magnitude")
 
 
@@ -51,3 +55,14 @@ def electronic_results(output: Mapping[str, Tensor], config: PotentialConfig, st
 def gaps(state_energies: np.ndarray) -> dict[str, np.ndarray]:
     """``gaps``, the energies of all states above that of state 0, ``[S - 1]``; nothing for a single state."""
     return {"gaps": state_energies[1:] - state_energies[0]} if len(state_energies) > 1 else {}
+
+
+def alike_signs(values: np.ndarray, name: str, config: PotentialConfig) -> np.ndarray:
+    """Results of M members, ``[M, ...]``, with the signs of each member's states such that they are most like the first's.
+
+    Couplings ``[M, N, P, 3]`` and dipoles ``[M, Q, 3]`` may have signs of their own, as they had in the data.
+    """
+    pairs = config.nac_pairs if name in COUPLINGS else tuple(config.dipole_pairs[place] for place in transitions(config))
+    products = (values * values[:1]).reshape(len(values), -1, len(pairs), 3).sum(axis=(1, 3))
+    signs = pair_signs(state_signs(-torch.from_numpy(products), pairs, config.num_states), pairs).numpy()
+    return values * signs.reshape(len(values), *[1] * (values.ndim - 3), len(pairs), 1)

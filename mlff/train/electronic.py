@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlff.data import System
+from mlff.potential.phases import Pairs
 from mlff.potential.potential import PotentialConfig
 from mlff.train.pair_errors import pair_name
 from mlff.train.pair_targets import PairTargets, frames_with
-from mlff.train.phases import Pairs
 
 if TYPE_CHECKING:
     from mlff.train.config import TrainConfig
@@ -34,6 +34,8 @@ def electronic_settings(section: PotentialSection, data: RunData) -> dict[str, A
     systems = used_systems(data)
     spins = _multiplicities(section, data, systems)
     settings: dict[str, Any] = {"multiplicities": spins, "state_labels": data.state_labels, "surfaces": section.surfaces}
+    if section.labelled_atoms:
+        settings["labelled_atoms"] = _one_molecule(data, systems)
     if section.parities is not None:
         if len(section.parities) != len(data.states):
             raise ValueError(f"`potential.parities` is {list(section.parities)}, but {len(data.states)} states are learned; "
@@ -119,6 +121,16 @@ def learned_lines(potential: PotentialConfig, pairs: PairTargets, data: RunData)
 def used_systems(data: RunData) -> list[System]:
     """The systems that training frames are of."""
     return [data.dataset.systems[k] for k in np.unique(data.dataset.locate(data.train)[0])]
+
+
+def _one_molecule(data: RunData, systems: Sequence[System]) -> tuple[int, ...]:
+    """Atomic numbers of the one molecule in the data, in order."""
+    found = {tuple(int(z) for z in system.atomic_numbers) for system in systems}
+    if len(found) > 1:
+        raise ValueError(f"`potential.labelled_atoms` tells the atoms of one molecule apart by their place, but "
+                         f"`{data.dataset.files}` has {len(found)} molecules, or orders of their atoms; leave it out, or train "
+                         f"on one of them (`data.filter.system=NAME`)")
+    return found.pop()
 
 
 def _multiplicities(section: PotentialSection, data: RunData, systems: Sequence[System]) -> tuple[int, ...] | None:

@@ -1,7 +1,7 @@
 """The loss: a weighted sum of the mean errors in every quantity, over the values that exist.
 
 Couplings and transition dipoles are compared up to the signs of the states, which are free in each structure
-(`mlff.train.phases`).
+(`mlff.potential.phases`).
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from mlff.nn import scatter_sum
+from mlff.potential.phases import Pairs, pair_signs, state_signs
 from mlff.train.loss_config import LossConfig
-from mlff.train.phases import Pairs, pair_signs, state_signs
 
 TERMS: dict[str, tuple[str, ...]] = {
     "energy": ("energy",), "forces": ("forces",), "stress": ("stress",),

@@ -10,7 +10,7 @@ import numpy as np
 
 from mlff.data import Batch, HDF5Dataset, System
 from mlff.data.batch import PAIR_AXES
-from mlff.train.phases import Pairs
+from mlff.potential.phases import Pairs
 
 if TYPE_CHECKING:
     from mlff.potential.potential import PotentialConfig

@@ -31,6 +31,8 @@ class PotentialSection(Section):
     couplings out of that plane."""
     multiplicities: tuple[int, ...] | None = None
     """Of each state, where the data do not say them."""
+    labelled_atoms: bool = False
+    """Tell like atoms apart by their place, for data of one molecule: for states whose signs a rotation of it changes."""
 
     @field_validator("parities", "multiplicities", mode="before")
     @classmethod

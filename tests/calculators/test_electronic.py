@@ -1,10 +1,14 @@
 """Results of the electronic states through ASE: what the potential gives, where it has them, and when they are asked for."""
 
+import copy
+
 import numpy as np
 import pytest
+import torch
 from ase.build import molecule
 from ase.calculators.calculator import PropertyNotImplementedError
 
+from mlff.calculators import CommitteeCalculator
 from mlff.calculators.ase import MLFFCalculator
 from mlff.graph import build_graph
 
@@ -106,3 +110,35 @@ def test_labelled_atoms_are_one_molecule(make_potential):
         swapped = atoms[::-1]
         swapped.calc = MLFFCalculator(potential)
         swapped.get_potential_energy()
+
+
+def with_turned_states(potential, signs):
+    """The same potential, whose couplings have other signs of the states."""
+    turned = copy.deepcopy(potential)
+    factors = torch.tensor([signs[i] * signs[j] for i, j in potential.config.nac_pairs], dtype=torch.float32)
+    (readout,) = turned.coupling_head.readout.readouts
+    with torch.no_grad():
+        readout.network[-1].weight.view(3, -1, readout.network[-1].weight.shape[1]).mul_(factors.view(3, 1, 1))
+        readout.network[-1].bias.view(3, -1).mul_(factors.view(3, 1))
+    return turned
+
+
+def test_a_committee_whose_members_differ_in_the_signs_of_states_agrees(make_potential):
+    one = make_potential(**STATES, couplings="interstate")
+    atoms = molecule("CH3CH2OH")
+    atoms.calc = MLFFCalculator(one, dtype="float64")
+    alone = {name: atoms.calc.get_property(name, atoms) for name in ("nac", "transition_dipoles", "soc_magnitude", "gaps")}
+    members = [one, with_turned_states(one, (1, -1, 1, 1)), with_turned_states(one, (-1, 1, 1, 1))]
+    atoms.calc = CommitteeCalculator(members, dtype="float64")
+    for name, value in alone.items():
+        np.testing.assert_allclose(atoms.calc.get_property(name, atoms), value, atol=1e-9)
+    assert atoms.get_dipole_moment().shape == (3,)
+    atoms.calc.state = 2
+    with pytest.raises(PropertyNotImplementedError):
+        atoms.get_dipole_moment()
+
+
+def test_members_with_other_pairs_are_refused(make_potential):
+    members = [make_potential(num_states=2), make_potential(num_states=2, couplings="interstate")]
+    with pytest.raises(ValueError, match="same pairs of states"):
+        CommitteeCalculator(members)

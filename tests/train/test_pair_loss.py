@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
+from mlff.potential.phases import pair_signs
 from mlff.train.loss import SOC_UNIT, TERMS, Targets, loss_terms, value_counts, weighted_loss
 from mlff.train.loss_config import LossConfig
-from mlff.train.phases import pair_signs
 
 NAC = ((0, 1), (0, 2), (1, 2))
 DIPOLES = ((0, 0), (0, 1), (0, 2), (1, 2))

@@ -15,10 +15,10 @@ from mlff.cli.main import main
 from mlff.data import HDF5Dataset, HDF5Writer, splits
 from mlff.data.importers import import_sources
 from mlff.potential.checkpoint import load_potential
+from mlff.potential.phases import pair_signs
 from mlff.train.config import TrainConfig
 from mlff.train.electronic import learned_lines, trained_pairs
 from mlff.train.metrics import evaluate
-from mlff.train.phases import pair_signs
 from mlff.train.prepare import build_potential, centre_energies, make_loader, prepare_data
 from tests.train.runs import read_rows
 

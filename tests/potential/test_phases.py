@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from mlff.train.phases import EXACT_STATES, connected, pair_signs, state_signs
+from mlff.potential.phases import EXACT_STATES, connected, pair_signs, state_signs
 
 
 def all_pairs(num_states: int) -> tuple[tuple[int, int], ...]:
