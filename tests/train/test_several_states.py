@@ -81,6 +81,12 @@ def test_a_surface_hopping_run_with_one_states_forces_a_frame_is_learned(real, t
     assert not missing
 
 
+def test_atoms_are_told_apart_by_their_place(real, tmp_path):
+    trained("--data", real["sharc"], "--states", 2, "--diabatic", "potential.labelled_atoms=true", "--out", tmp_path / "run")
+    (system,) = HDF5Dataset(real["sharc"]).systems
+    assert load_potential(tmp_path / "run").config.labelled_atoms == tuple(system.atomic_numbers)
+
+
 def test_spin_orbit_couplings_are_learned_once_the_spins_are_said(real, tmp_path):
     refused = mlff("train", "--data", real["c9h8o"], "--soc", "--out", tmp_path / "no", *SMALL)
     assert refused.exit_code == 2 and "give one for each, such as `potential.multiplicities=[1,1,3,3]`" in refused.output
