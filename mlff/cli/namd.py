@@ -137,31 +137,21 @@ def _analyse(options: dict[str, Any]) -> None:
 
 def _report(sources: list[Path], out: Path, products: Any) -> None:
     """Analyse the trajectories of runs or files; print the summary."""
-    from mlff.data import HDF5Dataset
-    from mlff.dynamics.namd.folder import RunFolder
+    from mlff.dynamics.namd.gather import gathered
     from mlff.dynamics.namd.report import analyse
 
-    files: list[Path] = []
-    for each in sources:
-        if each.is_dir():
-            run = RunFolder(each)
-            run.read_about()
-            files += [file.trajectories for file in (run, *run.parts) if file.trajectories.exists()]
-        else:
-            files.append(each)
-    if not files:
-        raise ValueError(f"the run in `{sources[0]}` has written no trajectories yet")
-    dataset = HDF5Dataset(files)
-    report = analyse(dataset, out, products=products)
+    with gathered(sources) as dataset:
+        report = analyse(dataset, out, products=products)
+        stopped = [line for line in dataset.report if "stopped after step" in line]
+        nothing_whole = all(each.status == "crashed" for each in dataset.trajectories)
     for line in report.lines:
         click.echo(line)
     click.echo(f"{'written to':<16}{out}: {', '.join(each.name for each in report.files)}")
-    stopped = [line for line in dataset.report if "stopped after step" in line]
     for line in stopped[:5]:
         click.echo(f"Note: {line}", err=True)
     if len(stopped) > 5:
         click.echo(f"Note: {len(stopped) - 5} more trajectories stopped early.", err=True)
-    if all(each.status == "crashed" for each in dataset.trajectories):
+    if nothing_whole:
         raise SystemExit(1)
 
 

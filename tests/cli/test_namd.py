@@ -44,7 +44,8 @@ def test_a_run_from_frames_its_files_and_its_resumption(folder, mlff):
     result = mlff("namd", "states", "--initial", "frames.xyz", "--start-state", "2", "--trajectories", "5", "--out", "run",
                   "--yield", "near: distance(0,1) < 3", *FAST)  # fmt: skip
     assert result.exit_code == 0, result.output
-    for words in ("5 of 4 frames of frames.xyz, velocities at 300 K", "trajectories    5: 5 complete", "total energy", "  near"):
+    source = "5 of 4 frames of frames.xyz, velocities at 300 K"
+    for words in (source, "trajectories    5: 5 complete", "total energy", "  near"):
         assert words in result.stdout
     dataset = HDF5Dataset("run/trajectories.h5")
     system = dataset.systems[0]

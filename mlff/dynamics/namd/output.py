@@ -84,7 +84,7 @@ class Recorder:
         self._bytes = 0
         goes_on = self.path.exists()
         self._writer = HDF5Writer(self.path, "a" if goes_on else "x")
-        self._system = Formula(str(Symbols(np.asarray(potential.atomic_numbers)))).format("hill")
+        self._system = _name(potential, float((about or {}).get("charge", 0.0)))
         if not goes_on:
             self._add_system(potential, swarm, dict(about or {}))
 
@@ -159,6 +159,12 @@ class Recorder:
         if surfaces.soc_magnitude is not None and len(facts.spin_orbit):
             columns["soc_magnitude"] = surfaces.soc_magnitude[:, facts.spin_orbit]
         return columns
+
+
+def _name(potential: MultiStatePotential, charge: float) -> str:
+    """Name of the system: its formula, and its charge if it has one."""
+    formula = Formula(str(Symbols(np.asarray(potential.atomic_numbers)))).format("hill")
+    return f"{formula}_charge{charge:+g}" if charge else formula
 
 
 def trajectory_name(number: int) -> str:

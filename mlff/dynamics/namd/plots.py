@@ -72,6 +72,7 @@ def plot_hops(shown: Shown, hops: Hops) -> Figure:
         handles.append(Line2D([], [], color=colour, marker=marker, linestyle="", label=label))
     dress(axes, xlabel="Time (fs)", ylabel="Gap at the hop (eV)")
     dress(beside, xlabel="Hops per bin")
+    beside.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     axes.set_ylim(bottom=0)
     rate = len(hops) / len(shown.trajectories)
     return finish(figure, [f"{rate:.2g} hops a trajectory; gaps are those of the first frame after the hop"], handles, "Hops")

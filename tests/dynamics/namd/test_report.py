@@ -9,6 +9,7 @@ import pytest
 from mlff.data import HDF5Dataset, HDF5Writer
 from mlff.data.plots.shown import select
 from mlff.dynamics.namd.analysis import energy_conservation, find_hops, find_yields
+from mlff.dynamics.namd.gather import gathered
 from mlff.dynamics.namd.products import parse_product
 from mlff.dynamics.namd.report import analyse
 
@@ -70,8 +71,8 @@ def test_yields_are_of_trajectories_that_came_to_their_end(dataset):
 def test_the_files_hold_it(dataset, tmp_path):
     out = tmp_path / "analysis"
     report = analyse(dataset, out, products=["atoms: distance(0,1) > 2"])
-    names = {"populations.csv", "populations.png", "energy.csv", "energy.png", "hops.csv", "hops.xyz", "hops.png", "products.csv",
-             "stopped.xyz"}  # fmt: skip
+    names = {"populations.csv", "populations.png", "energy.csv", "energy.png", "hops.csv", "hops.xyz", "hops.png"}
+    names |= {"products.csv", "stopped.xyz"}
     assert {each.name for each in report.files} == {each.name for each in out.iterdir()} == names
     populations = table(out / "populations.csv")
     assert len(populations) == 41 and populations[-1]["running"] == "3"
@@ -86,6 +87,29 @@ def test_the_files_hold_it(dataset, tmp_path):
     text = "\n".join(report.lines)
     assert "4: 3 complete, 1 stopped early" in text and "2: S1 to S0 2" in text and "0.667 (0.667 to" not in text
     assert "1 that stopped early left out" in text
+
+
+def test_runs_are_taken_together_and_pieces_put_together(dataset, tmp_path):
+    path = dataset.path
+    with gathered([path]) as one:
+        assert one.path == path
+    system = dataset.systems[0]
+    for name, offset in (("first", 0), ("second", 4)):
+        with HDF5Writer(tmp_path / f"{name}.h5") as writer:
+            writer.add_system("H2", [1, 1], num_states=2, label=["S0", "S1"], multiplicity=[1, 1], root=[0, 1])
+            for part in (slice(0, 10), slice(10, None)):
+                for k, each in enumerate(dataset.trajectories):
+                    rows = np.arange(each.first, each.first + each.count)[part]
+                    columns = {key: system.read(key, rows) for key in system.names if key != "trajectory"}
+                    writer.add_trajectory("H2", columns, name=f"t{k + offset}", dt=0.5, status="truncated")
+            writer.close()
+    with gathered([tmp_path / "first.h5", tmp_path / "second.h5"]) as both:
+        assert [each.name for each in both.trajectories] == [f"t{k}" for k in range(8)]
+        assert [each.count for each in both.trajectories] == [41, 41, 41, 21] * 2
+        assert find_hops(select(both, None, None)).trajectory.tolist() == [0, 1, 4, 5]
+    with pytest.raises(ValueError, match="both have a trajectory t[0-3]; number those of further runs on"):
+        with gathered([path, tmp_path / "first.h5"]):
+            pass
 
 
 def test_trajectories_without_energies_or_states_are_said_to_lack_them(tmp_path):
