@@ -88,8 +88,9 @@ def sizes(path: Path, indices: np.ndarray) -> dict[str, float]:
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder of the runs.")
+@click.option("--only", type=click.Choice(list(SETS)), help="One of the sets.")
 @click.option("--minutes", default=3.0, show_default=True, help="Processor time of each training.")
-def main(folder: Path, out: Path, minutes: float) -> None:
+def main(folder: Path, out: Path, only: str | None, minutes: float) -> None:
     """Train on every set and print the table."""
     torch.set_num_threads(1)
     out.mkdir(parents=True, exist_ok=True)
@@ -100,6 +101,8 @@ def main(folder: Path, out: Path, minutes: float) -> None:
     }  # fmt: skip
     rows = []
     for name, each in SETS.items():
+        if only not in (None, name):
+            continue
         path = prepare(folder, name, out)
         size = sizes(path, HDF5Dataset(path).split("random")["test"])
         rows.append([each.title, "RMS of the reference", *(f"{size[key]:.0f}" if key in size else "" for key in keys), ""])
