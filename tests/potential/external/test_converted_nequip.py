@@ -12,7 +12,7 @@ from ase import Atoms
 
 from mlff.calculators import MLFFCalculator
 from mlff.datasets import azobenzene
-from mlff.models.adapter import required
+from mlff.models.adapter import building, required
 from mlff.models.nequip import nequip_state
 from mlff.potential.checkpoint import load_potential
 from mlff.potential.external import convert
@@ -54,9 +54,9 @@ def checkpoint(name: str, path: Path) -> Path:
 @pytest.mark.parametrize("name", MODELS)
 def test_energies_and_forces_are_those_of_the_package(name: str, tmp_path: Path) -> None:
     path = checkpoint(name, tmp_path / "best.ckpt")
-    written, energy, forces = convert(f"nequip:{path}", tmp_path / "model", trust_pickle=True)
+    written, *differences = convert(f"nequip:{path}", tmp_path / "model", trust_pickle=True)
     exact = MODELS[name]["model_dtype"] == "float64"
-    assert energy < (1e-12 if exact else 1e-6) and forces < (1e-12 if exact else 1e-6)
+    assert max(differences) < (1e-12 if exact else 1e-6)
     potential = load_potential(written)
     assert potential.config.atomic_energies == {1: SHIFTS["H"], 6: SHIFTS["C"], 7: SHIFTS["N"]}
     assert potential.dtype == (torch.float64 if exact else torch.float32)
@@ -72,8 +72,10 @@ def test_energies_and_forces_are_those_of_the_package(name: str, tmp_path: Path)
     found = expected.copy()
     expected.calc = integration.NequIPCalculator(model, "cpu", transforms=steps)
     found.calc = MLFFCalculator(potential, dtype=MODELS[name]["model_dtype"], device="cpu")
-    assert found.get_potential_energy() == pytest.approx(expected.get_potential_energy(), abs=1e-7 if exact else 1e-3)
-    np.testing.assert_allclose(found.get_forces(), expected.get_forces(), atol=1e-9 if exact else 1e-4)
+    with building(torch.float64):  # nequip's calculator rounds positions to the default dtype
+        energy, forces = expected.get_potential_energy(), expected.get_forces()
+    assert found.get_potential_energy() == pytest.approx(energy, abs=1e-7 if exact else 1e-3)
+    np.testing.assert_allclose(found.get_forces(), forces, atol=1e-9 if exact else 1e-4)
 
 
 def test_what_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
