@@ -19,7 +19,7 @@ from .velocities import LINEAR
 
 HBAR = HARTREE * ATOMIC_TIME
 """eV fs: a hartree is hbar over the atomic unit of time."""
-PAIRS_AT_ONCE = 20_000
+PAIRS_AT_ONCE = 4_000
 """Rows of the Hessian are computed together while rows x pairs stay below this, which bounds the memory."""
 
 Floats = NDArray[np.float64]
