@@ -26,7 +26,11 @@ DEFAULTS: dict[str, Any] = {
     "--max-force", metavar="FMAX",
     help="Relaxed are frames with no longer force on an atom, eV/Å; 0.1 by default. `null` takes all frames, forces or not.",
 )  # fmt: skip
-@click.option("--model", metavar="NAME", help="Architecture: egnn, et, gvp, painn (the default), schnet, tensornet or visnet.")
+@click.option(
+    "--model", metavar="NAME",
+    help="Architecture: egnn, et, gvp, painn (the default), schnet, tensornet or visnet; mace, nequip, allegro or dimenet++ of "
+    "other packages.",
+)  # fmt: skip
 @click.option("--out", metavar="RUN", help="Folder to write the run to.")
 @click.option("--epochs", metavar="N", help="Epochs at most.")
 @click.option("--batch-size", metavar="N", help="Frames a step.")

@@ -30,7 +30,11 @@ if TYPE_CHECKING:
 @click.option("--diabatic", is_flag=True, help="Energies as eigenvalues of a matrix, which has crossings and couplings.")
 @click.option("--dipoles", is_flag=True, help="Learn the dipoles of states and of transitions.")
 @click.option("--soc", is_flag=True, help="Learn the magnitudes of spin-orbit couplings.")
-@click.option("--model", metavar="NAME", help="Architecture: egnn, et, gvp, painn (the default), schnet, tensornet or visnet.")
+@click.option(
+    "--model", metavar="NAME",
+    help="Architecture: egnn, et, gvp, painn (the default), schnet, tensornet or visnet; mace, nequip, allegro or dimenet++ of "
+    "other packages.",
+)  # fmt: skip
 @click.option("--out", metavar="RUN", help="Folder to write the run to.")
 @click.option("--epochs", metavar="N", help="Epochs at most.")
 @click.option("--batch-size", metavar="N", help="Frames a step.")
