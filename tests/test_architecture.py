@@ -41,14 +41,17 @@ def test_every_file_that_the_documents_name_exists():
     assert not missing
 
 
-def test_nothing_unpickles():
+def test_nothing_unpickles_but_what_is_asked_to():
     unpickling = re.compile(
         r"torch\.load\(|pickle\.loads?\(|allow_pickle\s*=\s*True|yaml\.(unsafe_load\(|load\((?!.*SafeLoader\)))"
     )
-    found = [path.name for path in SOURCES if unpickling.search(path.read_text())]
-    assert found == ["own_process.py"]  # from the pipe of a process that it started, as multiprocessing does
+    found = {"/".join(path.parts[-2:]) for path in SOURCES if unpickling.search(path.read_text())}
+    own = {each for each in found if each.endswith("/own_process.py")}
+    assert len(own) == 1  # from the pipe of a process that it started, as multiprocessing does
+    assert found - own == {"external/mace.py", "external/nequip.py"}  # `mlff convert --trust-pickle`
 
 
 def test_no_module_changes_the_default_dtype_or_device():
     settings = re.compile(r"set_default_(dtype|device|tensor_type)|np\.random\.seed\(")
-    assert not [str(path) for path in SOURCES if settings.search(path.read_text())]
+    found = ["/".join(path.parts[-2:]) for path in SOURCES if settings.search(path.read_text())]
+    assert found == ["models/adapter.py"]  # while a package builds a model: tests/models/test_adapters.py

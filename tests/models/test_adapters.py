@@ -12,6 +12,7 @@ from scipy.special import spherical_jn
 from mlff.datasets import azobenzene
 from mlff.graph import Graph, build_graph
 from mlff.models import ADAPTERS, build_model, model_config
+from mlff.models.adapter import building
 from mlff.models.dimenet import bessel_zeros, spherical_bessel, triplets
 from mlff.train.neighbors import with_average_neighbors
 
@@ -38,6 +39,14 @@ def test_elements_are_those_of_the_data_unless_more_are_named(name: str) -> None
         wide.for_species((1, 16))
     with pytest.raises(ValueError, match="no atomic numbers"):
         model_config(name, species=(0, 1))
+
+
+def test_the_default_dtype_is_another_only_while_a_model_is_built() -> None:
+    before = torch.get_default_dtype()
+    with pytest.raises(RuntimeError), building():
+        assert torch.get_default_dtype() == torch.float64
+        raise RuntimeError
+    assert torch.get_default_dtype() == before
 
 
 def test_dimenet_ends_where_its_embedding_does() -> None:
