@@ -9,6 +9,7 @@ import queue
 import shutil
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from typing import Any
 
@@ -22,6 +23,14 @@ from .surfaces import MultiStatePotential
 from .swarm import PER_TRAJECTORY, Swarm
 
 _TELL_EVERY = 20  # steps between messages of a process
+
+
+def check_can_be_sent(potential: MultiStatePotential) -> None:
+    """Raise ValueError where a potential cannot be handed to other processes."""
+    try:
+        pickle.dumps(potential)
+    except Exception as error:  # whatever its parts raise
+        raise ValueError(f"the potential cannot be sent to other processes ({error}); use one process") from error
 
 
 def split(folder: RunFolder, swarm: Swarm, task: Task, num_parts: int) -> None:
@@ -42,23 +51,22 @@ def advance_parts(
     """Move the trajectories of all parts on, a process each.
 
     Raises:
-        ValueError: a potential that cannot be sent to another process.
-        RuntimeError: a process was killed; what the others did is kept.
+        ChildProcessError: a process was killed; what was done is kept, to be resumed.
     """
-    try:
-        packed = pickle.dumps(potential)
-    except Exception as error:  # whatever its parts raise
-        raise ValueError(f"the potential cannot be sent to other processes ({error}); use one process") from error
     context = multiprocessing.get_context("spawn")  # a fork would share threads and a GPU that are in use already
     messages: Any = context.Queue()
     parts = folder.parts
     told: dict[int, Progress] = {}
-    with ProcessPoolExecutor(len(parts), context, _initialise, (packed, messages, len(parts))) as pool:
+    with ProcessPoolExecutor(len(parts), context, _initialise, (potential, messages, len(parts))) as pool:
         left = {pool.submit(_advance_part, part, task, k) for k, part in enumerate(parts)}
         while left:
             done, left = wait(left, timeout=0.5, return_when=FIRST_COMPLETED)
             for each in done:
-                each.result()
+                try:
+                    each.result()
+                except BrokenProcessPool as error:
+                    raise ChildProcessError(f"a process of the run in `{folder.path}` was killed, perhaps for its memory; what was "
+                                            f"done is kept: resume the run") from error
             while True:
                 try:
                     k, progress = messages.get_nowait()
@@ -100,11 +108,11 @@ def _sum(parts: list[Progress]) -> Progress:
 _shared: dict[str, Any] = {}  # of a process: its potential and where its messages go
 
 
-def _initialise(packed: bytes, messages: Any, num_parts: int) -> None:
+def _initialise(potential: MultiStatePotential, messages: Any, num_parts: int) -> None:
     import torch
 
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // num_parts))
-    _shared.update(potential=pickle.loads(packed), messages=messages)
+    _shared.update(potential=potential, messages=messages)
 
 
 def _advance_part(part: RunFolder, task: Task, number: int) -> None:

@@ -16,7 +16,7 @@ from .engine import SurfaceHopping
 from .folder import RunFolder
 from .initial import InitialConditions
 from .output import put_together
-from .processes import advance_parts, join_parts, split
+from .processes import advance_parts, check_can_be_sent, join_parts, split
 from .settings import HoppingSettings
 from .state_file import load_swarm
 from .surfaces import MultiStatePotential
@@ -75,6 +75,8 @@ def run_namd(
             raise ValueError(f"`{name}` is {value!r}; give a whole number, {lowest} or more")
     if not (math.isfinite(time) and time > 0):
         raise ValueError(f"`time` is {time} fs; give a positive time")
+    if processes > 1:
+        check_can_be_sent(potential)
     swarm: Swarm | None = None
     if resume:
         if settings is not None or initial is not None:

@@ -209,6 +209,8 @@ def test_mistakes_end_in_sentences(model, initial, tmp_path):
     other = CartesianLVC()
     other.atomic_numbers = np.array([7, 1, 1])
     wrong = replace(initial, states=np.full(6, 2))
+    unsendable = CartesianLVC()
+    unsendable.function = lambda: None
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "precious").touch()
     for arguments, words in [
@@ -216,6 +218,7 @@ def test_mistakes_end_in_sentences(model, initial, tmp_path):
         ((model, initial, {"out": "full", "time": 1}), "is not empty; give another one"),
         ((model, wrong, {"out": "new", "time": 1}), "the potential has the states 0 to 1"),
         ((model, None, {"out": "new", "time": 1}), "`initial` is missing"),
+        ((unsendable, initial, {"out": "new", "time": 1, "processes": 2}), "cannot be sent to other processes"),
         ((model, initial, {"out": "new", "time": 0}), "`time` is 0 fs"),
         ((model, initial, {"out": "new", "time": 1, "interval": 0}), "`interval` is 0; give a whole number, 1 or more"),
         ((model, None, {"out": "new", "time": 1, "resume": True}), "there is no run of surface hopping in"),
