@@ -27,6 +27,7 @@ from bond_graph import BondWatch
 
 from mlff import MLFFCalculator
 from mlff.calculators import make_calculator
+from mlff.datasets import azobenzene
 from mlff.dynamics import hessian, normal_modes, run_replicas
 
 TEMPERATURES = (300, 600, 1400)
@@ -99,6 +100,15 @@ def simulations(
     }
 
 
+def bonds_in_data() -> dict[str, Any]:
+    """How often, by the same measure, bonds are others in the frames of GFN2-xTB that come with the package."""
+    dataset, start = azobenzene(), isomer_structure("trans")
+    watch = BondWatch(start, 1)
+    for k in range(len(dataset)):
+        watch(0, (k,), Atoms(start.numbers, dataset[k].positions))
+    return {"frames": watch.looks[0], "with_other_bonds": watch.changed[0], "longest_bond_over_radii": watch.longest[0]}
+
+
 def weights_of(model: str) -> str:
     """A digest of the weights that the model has now."""
     digest = hashlib.sha256()
@@ -126,6 +136,8 @@ def main(model: str, picoseconds: float, equilibrate: float, replicas: int, out:
     trial = json.loads(file.read_text()) if file.is_file() else {}
     if trial.get("asked") != asked:
         trial = {"asked": asked, "simulations": []}
+    if "data" not in trial:
+        trial["data"] = bonds_in_data()
     if "structures" not in trial:
         trial["structures"] = structures(model, reference)
         file.write_text(json.dumps(trial) + "\n")

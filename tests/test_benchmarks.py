@@ -107,7 +107,8 @@ def trial(longest, changed):
         "torsion_at_end_degrees": [11.0, 171.0], "processor_ms_per_step_and_replica": 0.7,
     }  # fmt: skip
     asked = {"model": "azobenzene-painn", "picoseconds": 2.0, "equilibrate_ps": 0.5, "replicas": 2}
-    return {"asked": asked, "structures": structures, "simulations": [simulation]}
+    data = {"frames": 2194, "with_other_bonds": 21, "longest_bond_over_radii": 1.396}
+    return {"asked": asked, "structures": structures, "data": data, "simulations": [simulation]}
 
 
 def test_the_section_of_a_trial_says_what_was_found_and_takes_the_place_of_an_older_one(tmp_path):
@@ -118,7 +119,7 @@ def test_the_section_of_a_trial_says_what_was_found_and_takes_the_place_of_an_ol
     text = "\n".join(lines)
     assert "| E(cis) - E(trans), meV | -100 | -120 | +20 |" in text
     assert "| torsion barrier from trans, eV | 0.700 | 0.800 | -0.100 |" in text
-    assert "| cis | 1,400 | 1391 | -0.245, -0.500 | 0.200 | 1, 1 | 1.44 | 1 | 1 |" in text
+    assert "| cis | 1,400 | 1391 | -0.245, -0.500 | 0.200 | 0.73 % | 1 | 1.44 | 1 | 1 |" in text
     card = tmp_path / "README.md"
     card.write_text("# model\n\nbefore\n\nTo train it again: so\n")
     azobenzene_trial_card.write_section(card, ["## Tried on azobenzene", "", "old", ""])
