@@ -28,6 +28,7 @@ COMMANDS = {
     "namd": ("mlff.cli.namd", "Run surface hopping between electronic states, and analyse it."),
     "convert": ("mlff.cli.convert", "Turn a model that MACE, NequIP or Allegro trained into a checkpoint."),
     "compile": ("mlff.cli.compile", "Compile a model for fast energies and forces on this machine."),
+    "export": ("mlff.cli.export", "Write a model as a program that torch runs without mlff."),
     "models": ("mlff.cli.models", "List the trained models that come with the package."),
     "benchmark": ("mlff.cli.benchmark", "Measure speed, memory and growth."),
 }

@@ -194,7 +194,7 @@ def _compile(module: Energy, state: dict[str, Tensor], constants: list[Tensor], 
 
     tensors = [*state.values(), *stand_ins]
     try:
-        with torch.no_grad(), _quiet():
+        with torch.no_grad(), quiet():
             graph = make_fx(function, tracing_mode="symbolic", _allow_non_fake_inputs=True)(tensors)
             use_kernels(graph)
             exported = torch.export.export(
@@ -258,7 +258,7 @@ def _load(package: Path) -> Run:
 
 
 @contextlib.contextmanager
-def _quiet() -> Any:
+def quiet() -> Any:
     """Without the compiler chain's own remarks, which no user of mlff can do anything about."""
     with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
         warnings.simplefilter("ignore")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import fx, ops
 
@@ -13,21 +15,22 @@ def use_kernels(graph: fx.GraphModule) -> None:
 
     Inductor's sums take one atomic operation a number; MKL's products leave half of some processors idle.
     """
-    aten = ops.aten
+    aten, mlff = ops.aten, ops.mlff
     for node in graph.graph.nodes:
+        args: Any = node.args
         if node.op != "call_function" or node.kwargs or not _floats(node):
             continue
-        if node.target is aten.index_add.default and node.args[1] == 0:
-            start, _, index, values = node.args
-            node.target, node.args = ops.mlff.add_rows.default, (start, index, values)
-        elif node.target is aten.index_put.default and _adds_rows(node):
-            start, (index,), values, _ = node.args
-            node.target, node.args = ops.mlff.add_rows.default, (start, index, values)
+        if node.target is aten.index_add.default and args[1] == 0:
+            start, _, index, values = args
+            node.target, node.args = mlff.add_rows.default, (start, index, values)
+        elif node.target is aten.index_put.default and _adds_rows(*args):
+            start, (index,), values, _ = args
+            node.target, node.args = mlff.add_rows.default, (start, index, values)
         elif node.target is aten.mm.default:
-            node.target, node.args = ops.mlff.product.default, (*node.args, None)
+            node.target, node.args = mlff.product.default, (*args, None)
         elif node.target is aten.addmm.default:
-            start, a, b = node.args
-            node.target, node.args = ops.mlff.product.default, (a, b, start)
+            start, a, b = args
+            node.target, node.args = mlff.product.default, (a, b, start)
     graph.recompile()
 
 
@@ -36,10 +39,9 @@ def _floats(node: fx.Node) -> bool:
     return isinstance(value, torch.Tensor) and value.dtype in FLOATS
 
 
-def _adds_rows(node: fx.Node) -> bool:
+def _adds_rows(start: Any, indices: Any, values: Any, accumulate: bool = False) -> bool:
     """Whether an ``index_put`` adds whole rows into rows that a list of integers names."""
-    start, indices, values, *accumulate = node.args
-    if accumulate != [True] or len(indices) != 1 or not all(isinstance(each, fx.Node) for each in (start, *indices, values)):
+    if not accumulate or len(indices) != 1 or not all(isinstance(each, fx.Node) for each in (start, *indices, values)):
         return False
     rows, index, added = (each.meta["val"] for each in (start, indices[0], values))
     return index.dtype == torch.int64 and index.dim() == 1 and added.shape == (index.shape[0], *rows.shape[1:])

@@ -61,7 +61,8 @@ def test_a_traced_graph_gives_the_same_through_the_kernels():
         w = y.new_zeros(5, 16).index_put((index,), y, accumulate=True)
         return z, w
 
-    inputs = torch.randn(7, 20), torch.randn(16, 20), torch.randn(16), torch.tensor([0, 1, 1, 4, 2, 0, 0])
+    numbers = [torch.randn(*shape, dtype=torch.float64) for shape in ((7, 20), (16, 20), (16,))]
+    inputs = *numbers, torch.tensor([0, 1, 1, 4, 2, 0, 0])
     graph = make_fx(function)(*inputs)
     expected = graph(*inputs)
     use_kernels(graph)
@@ -69,4 +70,4 @@ def test_a_traced_graph_gives_the_same_through_the_kernels():
     assert {"mlff.product.default", "mlff.add_rows.default"} <= targets
     assert not targets & {"aten.mm.default", "aten.addmm.default", "aten.index_add.default", "aten.index_put.default"}
     for found, exact in zip(graph(*inputs), expected):
-        torch.testing.assert_close(found, exact, atol=1e-4, rtol=1e-5)
+        torch.testing.assert_close(found, exact, atol=1e-9, rtol=1e-12)
