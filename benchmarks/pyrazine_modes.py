@@ -109,7 +109,7 @@ def main() -> None:
         "masses": masses.tolist(), "atomic_numbers": atoms.numbers.tolist(), "labels": labels, "frequencies": frequencies,
         "positions": atoms.positions.round(8).tolist(), "modes": np.array(modes).round(8).tolist(),
     }  # fmt: skip
-    Path(sys.argv[1]).write_text(json.dumps(document).replace("]], [[", "]],\n[[").replace("], ", "],\n") + "\n", encoding="utf-8")
+    Path(sys.argv[1]).write_text(json.dumps(document).replace("], ", "],\n") + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
