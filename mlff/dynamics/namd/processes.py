@@ -65,8 +65,8 @@ def advance_parts(
                 try:
                     each.result()
                 except BrokenProcessPool as error:
-                    raise ChildProcessError(f"a process of the run in `{folder.path}` was killed, perhaps for its memory; what was "
-                                            f"done is kept: resume the run") from error
+                    raise ChildProcessError(f"a process of the run in `{folder.path}` was killed, perhaps for its memory; what "
+                                            f"was done is kept: resume the run") from error
             while True:
                 try:
                     k, progress = messages.get_nowait()
