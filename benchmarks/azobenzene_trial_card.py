@@ -20,8 +20,9 @@ def section(trial: dict[str, Any], reference: dict[str, Any]) -> list[str]:
     lines = [
         HEADING,
         "",
-        f"`python benchmarks/azobenzene_trial.py {asked['model']} --picoseconds {asked['picoseconds']:g} "
-        f"--card models/{asked['model']}`; the reference is GFN2-xTB (benchmarks/azobenzene_reference.json).",
+        f"`python benchmarks/azobenzene_trial.py {asked['model']} --picoseconds {asked['picoseconds']:g} --equilibrate "
+        f"{asked['equilibrate_ps']:g} --card models/{asked['model']}`; the reference is GFN2-xTB "
+        f"(benchmarks/azobenzene_reference.json).",
         "",
         "![frequencies, torsion, energy over time, bonds](trial.png)",
         "",
