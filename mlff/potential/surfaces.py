@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..graph import Graph
 from ..nn import scatter_sum
@@ -42,8 +42,9 @@ class Surfaces:
 
     def factor(self, state: int | Tensor) -> Tensor:
         """What `output` is multiplied by, before it is summed and differentiated, for a state (or one of each structure)."""
-        states = torch.as_tensor(state, device=self.energy.device)
-        return nn.functional.one_hot(states, self.energy.shape[1]).to(self.energy).expand_as(self.energy)
+        states = state.unsqueeze(1) if isinstance(state, Tensor) else state
+        chosen = torch.arange(self.energy.shape[1], device=self.energy.device) == states
+        return chosen.to(self.energy.dtype).expand_as(self.energy)
 
 
 @dataclass(frozen=True)

@@ -114,3 +114,23 @@ def test_a_loss_of_all_of_them_reaches_every_head(potential: Potential) -> None:
         assert all(p.grad is None or p.grad.isfinite().all() for p in potential.parameters())
     finally:
         potential.eval().zero_grad(set_to_none=True)
+
+
+def test_few_and_symmetric_atoms_have_finite_results_and_gradients(potential: Potential) -> None:
+    """Where vectors vanish, are parallel, or states of an atom alone do not depend on where it is."""
+    structures = {
+        "one atom": ([8], [[0.3, 0.2, 0.1]]),
+        "two far atoms": ([8, 1], [[0, 0, 0], [0, 0, 50.0]]),
+        "linear": ([6, 8, 8], [[0, 0, 0], [0, 0, 1.2], [0, 0, -1.2]]),
+        "octahedron": ([8, 1, 1, 1, 1, 1, 1], [[0, 0, 0], *np.eye(3), *-np.eye(3)]),
+    }
+    try:
+        for numbers, positions in structures.values():
+            found = potential.train()(build_graph(positions, numbers, CUTOFF), couplings=True)
+            assert all(value.isfinite().all() for value in found.values())
+            sum(found[name].square().sum() for name in ("forces", "interstate_coupling", "dipole")).backward()
+            assert all(p.grad is None or p.grad.isfinite().all() for p in potential.parameters())
+            if len(numbers) == 1:
+                assert not found["nac"].any() and not found["forces"].any()
+    finally:
+        potential.eval().zero_grad(set_to_none=True)
