@@ -138,6 +138,7 @@ def main(model: str, picoseconds: float, equilibrate: float, replicas: int, out:
         trial = {"asked": asked, "simulations": []}
     if "data" not in trial:
         trial["data"] = bonds_in_data()
+        file.write_text(json.dumps(trial) + "\n")
     if "structures" not in trial:
         trial["structures"] = structures(model, reference)
         file.write_text(json.dumps(trial) + "\n")

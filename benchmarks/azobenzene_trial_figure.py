@@ -35,7 +35,7 @@ def draw(trial: dict[str, Any], reference: dict[str, Any], path: Path) -> None:
     torsion.set_xticks(range(0, 181, 30))
     dress(torsion, xlabel="torsion |CNNC| (degrees), the rest relaxed", ylabel="energy above trans (eV)")
 
-    for each in trial["simulations"]:
+    for each in reversed(trial["simulations"]):  # the hottest below the others
         for time, change in zip(each["time_ps"], each["energy_change_meV_per_atom"]):
             energy.plot(time, change, color=COLOURS[each["temperature_K"]], lw=0.5, alpha=0.5)
     for kelvin, colour in COLOURS.items():
@@ -43,8 +43,10 @@ def draw(trial: dict[str, Any], reference: dict[str, Any], path: Path) -> None:
     energy.legend(frameon=False, ncols=3)
     dress(energy, xlabel="time at constant energy (ps)", ylabel="E(t) - E(0) (meV/atom)")
 
-    bonds.axhline(FACTOR, color=GREY, ls="--", lw=1)
-    bonds.text(0.02, FACTOR, "broken above this", color=GREY, va="bottom", transform=bonds.get_yaxis_transform())
+    longest = trial["data"]["longest_bond_over_radii"]
+    for value, words, style in ((FACTOR, "counted as broken above this", "--"), (longest, "longest in GFN2-xTB's frames", ":")):
+        bonds.axhline(value, color=GREY, ls=style, lw=1)
+        bonds.text(0.02, value, words, color=GREY, va="bottom", transform=bonds.get_yaxis_transform())
     labels = []
     for place, each in enumerate(trial["simulations"]):
         values = each["longest_bond_over_radii"]
@@ -53,7 +55,7 @@ def draw(trial: dict[str, Any], reference: dict[str, Any], path: Path) -> None:
         labels.append(f"{each['isomer']}\n{each['temperature_K']:,} K")
     bonds.set_xticks(range(len(labels)), labels)
     top = max((max(each["longest_bond_over_radii"]) for each in trial["simulations"]), default=FACTOR)
-    bonds.set_ylim(1.0, max(1.4, 1.03 * top))
+    bonds.set_ylim(1.0, max(1.45, 1.03 * top))
     dress(bonds, ylabel="longest bond / sum of covalent radii")
 
     figure.suptitle(f"{asked['model']}: {asked['replicas']} replicas x {asked['picoseconds']:g} ps of each start", fontsize=13)
