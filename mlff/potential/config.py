@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import combinations, combinations_with_replacement
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypedDict
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny, model_validator
 
@@ -133,6 +133,21 @@ class PotentialConfig(BaseModel):
         """States of the same multiplicity."""
         given = self.multiplicities or (1,) * self.num_states
         return tuple(tuple(k for k, each in enumerate(given) if each == m) for m in dict.fromkeys(given))
+
+
+class ElectronicSettings(TypedDict, total=False):
+    """What `PotentialConfig` may be told of the states, and of atoms that are told apart."""
+
+    multiplicities: tuple[int, ...] | None
+    state_labels: tuple[str, ...] | None
+    parities: tuple[int, ...] | None
+    surfaces: Literal["separate", "diabatic"]
+    couplings: Literal["interstate", "direct"] | None
+    nac_pairs: tuple[Pair, ...]
+    dipole_pairs: tuple[Pair, ...]
+    soc_pairs: tuple[Pair, ...]
+    total_charge: float
+    labelled_atoms: tuple[int, ...] | None
 
 
 def alike_pairs(num_states: int, multiplicities: Iterable[int] | None = None) -> tuple[Pair, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Unpack
 
 import numpy as np
 import torch
@@ -16,8 +16,9 @@ from ..graph import Graph
 from ..heads import AtomVectors, CouplingHead, DiabaticHead, DipoleHead, EnergyHead, SpinOrbitHead, symmetric_matrices
 from ..models import MAX_ATOMIC_NUMBER, ModelConfig, build_model
 from ..nn import Features, scatter_sum
-from .config import PotentialConfig
+from .config import ElectronicSettings, PotentialConfig
 from .eigen import over_gap
+from .inputs import places, strained
 from .surfaces import DiabaticSurfaces, Surfaces, derivatives, gaps
 from .zbl import zbl_outer_radius, zbl_pair_energy
 
@@ -84,7 +85,7 @@ class Potential(nn.Module):
         num_states: int = 1,
         scale: float = 1.0,
         zbl: bool = False,
-        **electronic: Any,
+        **electronic: Unpack[ElectronicSettings],
     ) -> Potential:
         """A potential with fresh weights, drawn from torch's global generator.
 
@@ -95,7 +96,7 @@ class Potential(nn.Module):
             num_states: electronic states.
             scale: what the network's output is multiplied by, eV.
             zbl: whether to add the ZBL prior.
-            electronic: what else `PotentialConfig` has of the states: ``multiplicities``, ``couplings``, ``surfaces``, ...
+            electronic: what `PotentialConfig` has of the states: ``multiplicities``, ``couplings``, ``surfaces``, ...
 
         Raises:
             ValueError: settings that are not known, out of range, or at odds with each other.
@@ -183,7 +184,7 @@ class Potential(nn.Module):
                 positions = graph.positions.detach().clone().requires_grad_(True)
                 strain = positions.new_zeros(graph.num_graphs, 3, 3, requires_grad=True) if stress else None
                 inputs = [positions] if strain is None else [positions, strain]
-            moved = _strained(graph, inputs[0], strain)
+            moved = strained(graph, inputs[0], strain)
             features = self._features(moved)
             surfaces = self._surfaces(features, moved)
             results = surfaces.results()
@@ -204,7 +205,7 @@ class Potential(nn.Module):
         if self.config.labelled_atoms is None:
             features = self.model(graph)
         else:
-            features = self.model(replace(graph, atomic_numbers=_places(graph, self.config.labelled_atoms)))
+            features = self.model(replace(graph, atomic_numbers=places(graph, self.config.labelled_atoms)))
         return features if self.vectors is None else Features(features.scalar, self.vectors(features, graph))
 
     def _surfaces(self, features: Features, graph: Graph) -> Surfaces:
@@ -287,24 +288,3 @@ class Potential(nn.Module):
         distances = graph.pair_vectors(torch.float64).norm(dim=1)
         half = 0.5 * zbl_pair_energy(distances, graph.atomic_numbers[i], graph.atomic_numbers[j])
         return scatter_sum(torch.cat((half, half)), torch.cat((i, j)), graph.num_atoms)
-
-
-def _places(graph: Graph, molecule: tuple[int, ...]) -> Tensor:
-    """Place, from 1, of every atom in its structure, each of which is this molecule."""
-    numbers = graph.atomic_numbers
-    if type(numbers) is Tensor:  # not while a compiler traces
-        known = numbers.new_tensor(molecule).repeat(graph.num_graphs)
-        if not torch.equal(numbers, known):
-            raise ValueError(f"this potential tells atoms apart by their place: it knows one molecule, with the atomic numbers "
-                             f"{list(molecule)} in this order, and was given others")
-    return torch.arange(numbers.shape[0], device=numbers.device) % len(molecule) + 1
-
-
-def _strained(graph: Graph, positions: Tensor, strain: Tensor | None) -> Graph:
-    """The graph at these positions, deformed with its cell by ``1 + strain``, ``[B, 3, 3]``, symmetrised."""
-    if strain is None:
-        return replace(graph, positions=positions)
-    assert graph.cell is not None
-    deformation = torch.eye(3, dtype=strain.dtype, device=strain.device) + 0.5 * (strain + strain.mT)
-    moved = (positions.unsqueeze(1) @ deformation.index_select(0, graph.batch)).squeeze(1)
-    return replace(graph, positions=moved, cell=graph.cell @ deformation)
