@@ -10,7 +10,7 @@ import torch
 from ase import Atoms
 from numpy.typing import ArrayLike, NDArray
 
-from mlff.calculators.ase import check_distances, check_structure
+from mlff.calculators.structure import check_distances, check_structure
 from mlff.graph import build_graph
 from mlff.potential.potential import Potential
 from mlff.units import ATOMIC_TIME, HARTREE, INVERSE_CM, KINETIC
