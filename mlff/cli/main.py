@@ -18,7 +18,7 @@ from mlff.cli.group import LazyGroup
 
 COMMANDS = {
     "data": ("mlff.cli.data", "Import trajectories, look into a data file, split it."),
-    "label": ("mlff.cli.label", "Compute energies and forces of structures with any ASE calculator."),
+    "label": ("mlff.cli.label", "Compute energies and forces with any ASE calculator."),
     "train": ("mlff.cli.train", "Train a potential, or resume a run."),
     "pretrain": ("mlff.cli.pretrain", "Pre-train a model by denoising, for `mlff train --init-from`."),
     "evaluate": ("mlff.cli.evaluate", "Measure a model's errors on a data file."),
@@ -26,11 +26,11 @@ COMMANDS = {
     "md": ("mlff.cli.md", "Run molecular dynamics."),
     "vibrations": ("mlff.cli.vibrations", "Compute harmonic frequencies and normal modes."),
     "namd": ("mlff.cli.namd", "Run surface hopping between electronic states, and analyse it."),
-    "convert": ("mlff.cli.convert", "Turn a model that MACE, NequIP or Allegro trained into a checkpoint."),
+    "convert": ("mlff.cli.convert", "Take over a model that MACE, NequIP or Allegro trained."),
     "compile": ("mlff.cli.compile", "Compile a model for fast energies and forces on this machine."),
     "export": ("mlff.cli.export", "Write a model as a program that torch runs without mlff."),
     "models": ("mlff.cli.models", "List the trained models that come with the package."),
-    "benchmark": ("mlff.cli.benchmark", "Measure speed, memory and growth."),
+    "benchmark": ("mlff.cli.benchmark", "Measure speed, memory, growth and accuracy."),
 }
 """Name -> (module whose ``command`` it is, line in ``mlff --help``)."""
 
