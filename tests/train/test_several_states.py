@@ -164,7 +164,9 @@ def test_a_fresh_diabatic_potential_has_the_energies_of_the_data_on_average(real
         "potential": {"surfaces": "diabatic", "multiplicities": [1, 1, 3, 3]},
     })  # fmt: skip
     data = prepare_data(config.data, config.loss)
-    potential = build_potential(config, data, torch.float32)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # with some weights the elements beside the diagonal split the states by more
+        potential = build_potential(config, data, torch.float64)  # biases of float32 round the states' shifts apart
     loader = make_loader(config, data, potential, torch.device("cpu"))
     centre_energies(potential, loader, data.train)
     metrics = evaluate(potential.eval(), data.dataset, data.train)
