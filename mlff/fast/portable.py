@@ -104,11 +104,14 @@ def export_potential(potential: Potential) -> ExportedProgram:
         potential: on the CPU; the program computes in its dtype.
 
     Raises:
-        ValueError: diabatic surfaces, labelled atoms, or a model with operations that cannot be traced.
+        ValueError: diabatic surfaces, labelled atoms, a graph of neighbours or bonds, or operations that cannot be traced.
     """
     if potential.config.surfaces != "separate" or potential.config.labelled_atoms is not None:
         raise ValueError("a portable program has separate energies of alike atoms; this potential has diabatic surfaces or "
                          "labelled atoms, which mlff alone computes")
+    if potential.config.graph.kind != "radius":
+        raise ValueError(f"a portable program connects all atoms within the cutoff; this potential's `graph.kind` is "
+                         f"{potential.config.graph.kind}, which mlff alone computes")
     function = _Function(potential).eval().requires_grad_(False)
     state = {name: tensor.detach() for name, tensor in [*function.named_parameters(), *function.named_buffers()]}
     names = list(state)

@@ -119,6 +119,9 @@ class Program:
     def __init__(self, potential: Potential, compile: bool) -> None:
         if potential.config.surfaces != "separate" or potential.config.labelled_atoms is not None:
             raise CompilationError("compiled code is for separate energies of alike atoms, which this potential has not")
+        if potential.config.graph.kind != "radius":
+            raise CompilationError(f"compiled code connects all atoms within the cutoff, and this potential's `graph.kind` is "
+                                   f"{potential.config.graph.kind}")
         self.tabulated = type(potential.model) in TABULATED
         module = TabulatedEnergy(potential) if self.tabulated else PairEnergy(potential)
         constants = TABULATED[type(potential.model)].constants(potential.model) if self.tabulated else []

@@ -66,6 +66,11 @@ class Graph:
         vectors = self.pair_vectors(dtype)
         return torch.cat((vectors, -vectors))
 
+    def with_pairs(self, chosen: Tensor) -> Graph:
+        """The same structures with these of the pairs: indices, int64 ``[P']``."""
+        shifts = None if self.pair_shifts is None else self.pair_shifts.index_select(0, chosen)
+        return replace(self, pairs=self.pairs.index_select(1, chosen), pair_shifts=shifts)
+
     def to(self, device: torch.device | str) -> Graph:
         """The same graph on another device."""
         tensors: dict[str, Any] = {

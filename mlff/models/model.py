@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
-from ..graph import Graph
+from ..graph import Graph, GraphConfig
 from ..nn import Features
 
 MAX_ATOMIC_NUMBER = 118
@@ -26,6 +26,8 @@ class ModelConfig(BaseModel):
     """Å; an atom sees the atoms nearer than this."""
     num_features: int = Field(default=128, gt=0)
     """Length F of an atom's scalar features."""
+    default_graph: ClassVar[GraphConfig] = GraphConfig()
+    """How atoms are connected where nothing is said of it."""
 
     def for_species(self, species: Sequence[int]) -> ModelConfig:
         """The settings for data with these elements, ascending atomic numbers; the same for a model that takes any.

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from mlff.potential.potential import Potential
 
 FORMAT = "mlff-potential"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 CONFIG_FILE = "config.json"
 
 Document = dict[str, Any]
@@ -40,7 +40,13 @@ def _with_electronic_states(document: Document, tensors: Tensors) -> tuple[Docum
     return document | {"format_version": 2}, tensors
 
 
-UPGRADES: dict[int, Callable[[Document, Tensors], tuple[Document, Tensors]]] = {1: _with_electronic_states}
+def _with_graph(document: Document, tensors: Tensors) -> tuple[Document, Tensors]:
+    """Version 2 connected all pairs within the cutoff."""
+    potential = document["potential"] | {"graph": {"kind": "radius"}}
+    return document | {"format_version": 3, "potential": potential}, tensors
+
+
+UPGRADES: dict[int, Callable[[Document, Tensors], tuple[Document, Tensors]]] = {1: _with_electronic_states, 2: _with_graph}
 """From a format version to the function that turns its document and tensors into those of the next version."""
 
 

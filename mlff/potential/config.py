@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from itertools import combinations, combinations_with_replacement
 from typing import Annotated, Any, Literal, TypedDict
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny, ValidationInfo, model_validator
 
+from ..graph import GraphConfig
 from ..models import MAX_ATOMIC_NUMBER, ModelConfig, model_config
 
 Pair = tuple[int, int]
@@ -20,6 +21,13 @@ def _checked_model(value: Any) -> ModelConfig:
     return model_config(options.pop("name", ""), **options)
 
 
+def _given_graph(value: Any, info: ValidationInfo) -> Any:
+    """How atoms are connected: as was given, else as the model has it."""
+    if value is None and "model" in info.data:
+        return info.data["model"].default_graph
+    return value or GraphConfig()
+
+
 class PotentialConfig(BaseModel):
     """All of a potential but its weights.
 
@@ -30,6 +38,8 @@ class PotentialConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: Annotated[SerializeAsAny[ModelConfig], BeforeValidator(_checked_model)]
+    graph: Annotated[GraphConfig, BeforeValidator(_given_graph), Field(validate_default=True)] = None  # type: ignore[assignment]
+    """Which of the pairs within the cutoff connect atoms; by default as the model has it (``default_graph``)."""
     num_states: int = Field(default=1, ge=1)
     species: tuple[int, ...]
     """Atomic numbers that the potential was trained on; it is asked about no others."""
@@ -101,6 +111,7 @@ class PotentialConfig(BaseModel):
         if self.couplings is not None and not self.nac_pairs:
             raise ValueError(f"`couplings` is {self.couplings!r}, but no two of the states have the same multiplicity")
         self._check_spin_orbit()
+        self.graph.check_elements(self.species)
         if self.labelled_atoms is not None and not 1 <= len(self.labelled_atoms) <= MAX_ATOMIC_NUMBER:
             raise ValueError(f"`labelled_atoms` has {len(self.labelled_atoms)} atoms; expected 1 to {MAX_ATOMIC_NUMBER}")
         return self

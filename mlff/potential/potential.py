@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from ..graph import Graph
+from ..graph import Graph, GraphConfig, connect
 from ..heads import AtomVectors, CouplingHead, DiabaticHead, DipoleHead, EnergyHead, SpinOrbitHead, symmetric_matrices
 from ..models import MAX_ATOMIC_NUMBER, ModelConfig, build_model
 from ..nn import Features, scatter_sum
@@ -85,6 +85,7 @@ class Potential(nn.Module):
         num_states: int = 1,
         scale: float = 1.0,
         zbl: bool = False,
+        graph: GraphConfig | None = None,
         **electronic: Unpack[ElectronicSettings],
     ) -> Potential:
         """A potential with fresh weights, drawn from torch's global generator.
@@ -96,6 +97,7 @@ class Potential(nn.Module):
             num_states: electronic states.
             scale: what the network's output is multiplied by, eV.
             zbl: whether to add the ZBL prior.
+            graph: how atoms are connected; None: as the model has it.
             electronic: what `PotentialConfig` has of the states: ``multiplicities``, ``couplings``, ``surfaces``, ...
 
         Raises:
@@ -108,7 +110,7 @@ class Potential(nn.Module):
         model = model.for_species(species if labelled is None else tuple(range(1, len(labelled) + 1)))
         settings = {"num_states": num_states, "species": species, "atomic_energies": energies, "scale": scale, "zbl": zbl}
         try:
-            return cls(PotentialConfig(model=model, **settings, **electronic))
+            return cls(PotentialConfig(model=model, graph=graph, **settings, **electronic))
         except ValidationError as error:
             found = [(".".join(map(str, each["loc"])), each["msg"].removeprefix("Value error, ")) for each in error.errors()]
             problems = "; ".join(f"{where}: {what}" if where else what for where, what in found)
@@ -185,20 +187,27 @@ class Potential(nn.Module):
                 strain = positions.new_zeros(graph.num_graphs, 3, 3, requires_grad=True) if stress else None
                 inputs = [positions] if strain is None else [positions, strain]
             moved = strained(graph, inputs[0], strain)
-            features = self._features(moved)
+            connected = self._connected(moved)
+            features = self._features(connected)
             surfaces = self._surfaces(features, moved)
             results = surfaces.results()
             if couplings and self.coupling_head is not None:
-                results |= self._couplings(self.coupling_head(features, moved), surfaces, graph)
+                results |= self._couplings(self.coupling_head(features, connected), surfaces, graph)
             if properties:
-                results |= self._properties(features, moved, surfaces)
+                results |= self._properties(features, connected, surfaces)
             if differentiated:
                 results |= self._derivatives(surfaces, graph, inputs, states if forces or stress else (), forces, couplings)
         return results if self.training else {name: value.detach() for name, value in results.items()}
 
     def atom_energies(self, graph: Graph) -> Tensor:
         """Energy of every atom in every state, eV, float64 ``[N, S]``; differentiable in the graph's positions."""
-        return self._surfaces(self._features(graph), graph).energies
+        return self._surfaces(self._features(self._connected(graph)), graph).energies
+
+    def _connected(self, graph: Graph) -> Graph:
+        """What the model and the heads see: the pairs within the model's cutoff that connect atoms. The prior sees all."""
+        if self.config.graph.kind == "radius":
+            return graph
+        return connect(replace(graph, cutoff=self.cutoff), self.config.graph)
 
     def _features(self, graph: Graph) -> Features:
         """Of the model, with vectors for the heads where there are heads that read them."""

@@ -97,7 +97,7 @@ def test_a_failed_write_leaves_the_old_model(tmp_path, monkeypatch):
 
 def test_the_document_says_what_the_checkpoint_is(file):
     document = read_document(file)
-    assert document["format"] == "mlff-potential" and document["format_version"] == 2
+    assert document["format"] == "mlff-potential" and document["format_version"] == 3
     assert document["mlff_version"] == __version__ and document["torch_version"] == str(torch.__version__)
     assert document["potential"]["model"]["name"] == "painn" and document["extra"] == {}
 
@@ -146,8 +146,8 @@ def rewritten(file, change):
 
 
 def test_a_newer_format_asks_for_an_upgrade(file):
-    rewritten(file, lambda document: document.update(format_version=3, mlff_version="9.9"))
-    with pytest.raises(ValueError, match=r"format version 3 \(written by mlff 9.9\).*upgrade mlff"):
+    rewritten(file, lambda document: document.update(format_version=4, mlff_version="9.9"))
+    with pytest.raises(ValueError, match=r"format version 4 \(written by mlff 9.9\).*upgrade mlff"):
         load_potential(file)
 
 
@@ -179,19 +179,20 @@ def test_weights_of_another_model_are_named(file):
 
 def test_an_older_format_goes_through_its_upgrade(file, monkeypatch):
     def upgrade(document, tensors):
-        return document | {"format_version": 3, "extra": {"upgraded": True}}, tensors
+        return document | {"format_version": 4, "extra": {"upgraded": True}}, tensors
 
-    monkeypatch.setattr(checkpoint, "FORMAT_VERSION", 3)
-    monkeypatch.setitem(checkpoint.UPGRADES, 2, upgrade)
+    monkeypatch.setattr(checkpoint, "FORMAT_VERSION", 4)
+    monkeypatch.setitem(checkpoint.UPGRADES, 3, upgrade)
     assert read_checkpoint(file)[0]["extra"] == {"upgraded": True}
 
 
 def test_a_checkpoint_of_format_1_gives_the_energies_that_it_gave(tmp_path):
     """The file was written by the last program of that format; so were the numbers, eV and eV/angstrom, which it printed."""
     stored = Path(__file__).parent / "files" / "format_1.safetensors"
-    assert read_document(stored)["format_version"] == 1 and read_checkpoint(stored)[0]["format_version"] == 2
+    assert read_document(stored)["format_version"] == 1 and read_checkpoint(stored)[0]["format_version"] == 3
     old = load_potential(stored)
     assert old.config.surfaces == "separate" and old.config.nac_pairs == () and old.config.multiplicities is None
+    assert old.config.graph.kind == "radius"
     graph = build_graph([[0, 0, 0], [0.96, 0, 0], [-0.24, 0.93, 0]], [8, 1, 1], old.cutoff)
     results = old(graph)
     assert results["energy"][0].tolist() == pytest.approx([-2069.0511, -2069.3669], abs=1e-4)
