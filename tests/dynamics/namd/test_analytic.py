@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from scipy.spatial.transform import Rotation
 
-from mlff.dynamics.namd.analytic import LinearVibronicCoupling, TullyModel, TwoLevelChain, pyrazine
+from mlff.dynamics.namd.analytic import LinearVibronicCoupling, TullyModel, TurningPotential, TwoLevelChain, pyrazine
 from mlff.dynamics.namd.analytic.pyrazine import HALF_GAP, KAPPA, LAMBDA, pyrazine_modes
 from mlff.units import BOHR, HARTREE
 
@@ -14,15 +15,24 @@ STEP = 1e-5
 
 
 def some_positions(potential, count, rng):
+    if isinstance(potential, TurningPotential):
+        return turned_at_random(some_positions(potential.potential, count, rng), rng)[0]
     if isinstance(potential, LinearVibronicCoupling):
         return potential.positions(rng.normal(size=(count, len(potential.frequencies))))
     scale = 0.1 if isinstance(potential, TwoLevelChain) else 2.0
     return scale * rng.normal(size=(count, len(potential.masses), 3))
 
 
+def turned_at_random(positions, rng):
+    """Each structure turned and moved, and the rotations."""
+    rotations = Rotation.random(len(positions), random_state=rng).as_matrix()
+    return positions @ rotations.swapaxes(1, 2) + rng.normal(size=(len(positions), 1, 3)), rotations
+
+
 POTENTIALS = {
     "simple": TullyModel("simple"), "dual": TullyModel("dual"), "extended": TullyModel("extended"),
     "pyrazine": pyrazine(), "four modes": pyrazine(all_modes=False), "chain": TwoLevelChain(4),
+    "turning": TurningPotential(pyrazine()),
 }  # fmt: skip
 
 
@@ -42,7 +52,7 @@ def test_forces_are_the_negative_gradient(name):
             assert_allclose(-(energies[0] - energies[1]) / (2 * STEP), forces[:, atom, axis], atol=2e-8, rtol=2e-6)
 
 
-@pytest.mark.parametrize("name", ["simple", "dual", "extended", "pyrazine"])
+@pytest.mark.parametrize("name", ["simple", "dual", "extended", "pyrazine", "turning"])
 def test_couplings_are_derivatives_of_the_states(name):
     potential, rng = POTENTIALS[name], np.random.default_rng(2)
     positions, states = some_positions(potential, 3, rng), np.zeros(3, dtype=int)
@@ -115,3 +125,31 @@ def test_vibronic_coupling_refuses_what_does_not_fit():
     ):  # fmt: skip
         with pytest.raises(ValueError, match=words):
             LinearVibronicCoupling(**(good | {name: value}))
+
+
+def test_a_turning_potential_turns_and_is_the_other_along_its_modes():
+    fixed, turning, rng = pyrazine(), TurningPotential(pyrazine()), np.random.default_rng(3)
+    positions, states = some_positions(fixed, 4, rng), np.array([0, 1, 0, 1])
+    turned, rotations = turned_at_random(positions, rng)
+    theirs, here, there = (each.surfaces(at, states, couplings=True)
+                           for each, at in ((fixed, positions), (turning, positions), (turning, turned)))  # fmt: skip
+    for other in (here, there):
+        assert_allclose(other.energies, theirs.energies, atol=1e-12)
+        assert_allclose(other.forces.sum(axis=1), 0, atol=1e-10)
+    assert_allclose(there.forces, np.einsum("txy,tny->tnx", rotations, here.forces), atol=1e-10)
+    assert_allclose(np.abs(there.nac), np.abs(np.einsum("txy,tnpy->tnpx", rotations, here.nac)), atol=1e-8)
+    for mine, original in ((here.forces, theirs.forces), (here.nac[:, :, 0], theirs.nac[:, :, 0])):
+        assert_allclose(np.cross(positions, mine).sum(axis=1), 0, atol=1e-10)  # no torque, which the other has
+        assert np.abs(np.cross(positions, original).sum(axis=1)).max() > 1e-3
+        along = [np.einsum("mnx,tnx->tm", fixed._displacements, each) for each in (mine, original)]
+        assert_allclose(*along, atol=1e-8)
+
+
+def test_a_turning_potential_is_nan_where_positions_are_and_refuses_a_line():
+    turning = TurningPotential(pyrazine())
+    positions = np.stack([turning.potential.reference] * 2)
+    positions[1, 0] = np.nan
+    found = turning.surfaces(positions, np.array([0, 1]), couplings=False)
+    assert np.isfinite(found.forces[0]).all() and np.isnan(found.forces[1]).all() and np.isnan(found.energies[1]).all()
+    with pytest.raises(ValueError, match="on a line"):
+        TurningPotential(TullyModel("simple"))

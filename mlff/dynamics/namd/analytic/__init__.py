@@ -5,5 +5,7 @@ from .diabatic import DiabaticPotential
 from .lvc import LinearVibronicCoupling
 from .pyrazine import pyrazine
 from .tully import TullyModel
+from .turning import TurningPotential
 
-__all__ = ["DiabaticPotential", "LinearVibronicCoupling", "TullyModel", "TwoLevelChain", "pyrazine"]
+__all__ = ["DiabaticPotential", "LinearVibronicCoupling", "TullyModel", "TurningPotential", "TwoLevelChain",
+           "pyrazine"]
