@@ -77,7 +77,8 @@ class MultiStatePotential(Protocol):
         Args:
             positions: angstrom, ``[T, N, 3]``.
             states: int ``[T]``, whose forces are wanted.
-            couplings: whether nonadiabatic couplings, where there are any, are wanted too.
+            couplings: whether nonadiabatic couplings (and transition dipoles), where there are any, are wanted too;
+                spin-orbit magnitudes always are.
         """
 
 

@@ -137,3 +137,18 @@ def test_what_does_not_fit_is_refused_in_words():
         MLSurfaces(potential, ATOMS.numbers, masses=np.ones(3))
     with pytest.raises(ValueError, match="use couplings='curvature'"):
         SurfaceHopping(MLSurfaces(potential, ATOMS.numbers)).start(*geometries(2), 0)
+
+
+@pytest.mark.parametrize("members", [1, 2])
+def test_spin_orbit_magnitudes_move_amplitude_where_nothing_needs_coupling_vectors(members):
+    """Curvature and rescaling along the momentum ask for no coupling vector at any step; hops between spins still happen."""
+    potentials = [fresh(seed, **KINDS["spins"]) for seed in range(members)]
+    surfaces = MLSurfaces(potentials, ATOMS.numbers)
+    populations = {}
+    for spin_hops in (True, False):
+        settings = HoppingSettings(couplings="curvature", rescale="momentum", spin_hops=spin_hops, decoherence=None)
+        dynamics = SurfaceHopping(surfaces, settings)
+        swarm = dynamics.step(dynamics.start(*geometries(3), 1))
+        assert swarm.surfaces.nac is None and (swarm.surfaces.soc_magnitude[:, [1, 3, 4]] > 0).all()
+        populations[spin_hops] = swarm.populations[:, 2:].sum(axis=1)
+    assert (populations[True] > 1e-7).all() and (populations[False] == 0).all()
