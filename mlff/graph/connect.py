@@ -52,7 +52,7 @@ class GraphConfig(BaseModel):
             return None
         where = f"its {self.neighbors} nearest neighbours change" if self.kind == "knn" else "a bond forms or breaks"
         return (f"atoms are connected by `graph.kind={self.kind}`: the energy of an atom jumps where {where}, and forces know "
-                f"nothing of it; use `radius` for dynamics at constant energy and for optimisations")
+                f"nothing of it (docs/graphs.md)")
 
     def check_elements(self, species: Sequence[int]) -> None:
         """Raise a ValueError where bonds are asked for between atoms without a covalent radius."""

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
+from mlff.graph import GraphConfig
 from mlff.train.clock import Clock
 from mlff.train.data_config import DataConfig, split_text
 from mlff.train.loss_config import LossConfig
@@ -76,6 +77,8 @@ class TrainConfig(Section):
     data: DataConfig = DataConfig()
     model: dict[str, Any] = Field(default={"name": DEFAULT_MODEL}, validate_default=True)
     """``name`` of the architecture (painn where it is left out) and any of its options; also just the name."""
+    graph: GraphConfig = Field(default=None, validate_default=True)  # type: ignore[assignment]
+    """Which atoms are connected: ``kind`` radius (all within the cutoff), knn or bonds; by default as the model has it."""
     init_from: str | None = Field(None, min_length=1)
     """Begin with the weights of this model (run folder, checkpoint or shipped name), whose architecture is taken, too."""
     freeze: tuple[str, ...] = ()
@@ -127,6 +130,19 @@ class TrainConfig(Section):
         options = {key: option for key, option in section.items() if key != "name"}
         return {"name": section["name"], **model_config(section["name"], **options).model_dump(mode="json", exclude={"name"})}
 
+    @field_validator("graph", mode="before")
+    @classmethod
+    def _read_graph(cls, value: Any, info: ValidationInfo) -> Any:
+        """With the model's own kind, where none is given; a misspelt model is complained of elsewhere."""
+        from mlff.models import model_config
+
+        if isinstance(value, str):
+            raise ValueError(f"must be a section; write `graph.kind={value}`")
+        if value is not None and (not isinstance(value, Mapping) or "kind" in value or "model" not in info.data):
+            return value
+        default = model_config(**info.data["model"]).default_graph if "model" in info.data else GraphConfig()
+        return {**default.model_dump(), **(value or {})}
+
     @field_validator("freeze", mode="before")
     @classmethod
     def _read_freeze(cls, value: Any) -> Any:
@@ -148,6 +164,9 @@ class TrainConfig(Section):
             raise ValueError("`clock` is `processor`, but on a GPU the processor is not what works; use `clock: wall`")
         if self.compile and self.precision == "bf16-mixed":
             raise ValueError("`compile` works with `precision` 32-true and 64-true, not with bf16-mixed; leave one of them out")
+        if self.compile and self.graph.kind != "radius":
+            raise ValueError(f"`compile` is for graphs of all atoms within the cutoff, and `graph.kind` is {self.graph.kind}; "
+                             f"leave one of them out")
         of_states = self.potential
         beyond = {
             "potential.surfaces=diabatic": of_states.surfaces == "diabatic",

@@ -28,8 +28,8 @@ FIT_FRAMES = 1000
 
 
 def inherit(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Configuration values with the settings that ``init_from`` decides: all of ``model``, and by default ``potential.zbl``,
-    ``potential.surfaces`` and ``potential.parities``.
+    """Configuration values with the settings that ``init_from`` decides: all of ``model``, and by default ``graph``,
+    ``potential.zbl``, ``potential.surfaces`` and ``potential.parities``.
 
     A section ``model`` that names every setting, as the ``config.yaml`` of a run does, is left alone without opening the
     model: a run can be resumed where the model that it began from is gone.
@@ -50,7 +50,8 @@ def inherit(values: Mapping[str, Any]) -> dict[str, Any]:
     potential = values.get("potential") or {}
     if isinstance(potential, Mapping):
         potential = {"zbl": stored.zbl, "surfaces": stored.surfaces, "parities": stored.parities, **potential}
-    return {**values, "model": {**section, **given}, "potential": potential}
+    graph = values.get("graph") or stored.graph.model_dump(mode="json")
+    return {**values, "model": {**section, **given}, "graph": graph, "potential": potential}
 
 
 def _check_same(init_from: str, stored: Mapping[str, Any], given: Mapping[str, Any]) -> None:
@@ -101,7 +102,7 @@ def begin_from(config: TrainConfig, data: RunData, fresh: Potential) -> tuple[Po
     for head in sorted(heads):
         begun = any(name.startswith(f"{head}.") for name in tensors)
         messages.append(f"New is {head}, with random weights" if begun else f"Left out is {head}, which this run lacks")
-    if stored.surfaces != fresh.config.surfaces:
+    if (stored.surfaces, stored.graph) != (fresh.config.surfaces, fresh.config.graph):
         new.append("surfaces")  # the energies of the model are others than those of its weights here
     last = [name for name in tensors if name.startswith(_last_layer(fresh))]
     scaled = stored.surfaces == "diabatic" or stored.couplings is not None  # heads whose outputs the scale multiplies, too

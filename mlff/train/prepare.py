@@ -175,12 +175,13 @@ def build_potential(config: TrainConfig, data: RunData, dtype: torch.dtype) -> P
         rms = force_rms(data.dataset, data.train) if has_forces else float("nan")
     name, options = config.model["name"], {key: value for key, value in config.model.items() if key != "name"}
     return Potential.build(
-        with_average_neighbors(model_config(name, **options), data.dataset, data.train),
+        with_average_neighbors(model_config(name, **options), config.graph, data.dataset, data.train),
         species=species,
         atomic_energies=energies,
         num_states=len(data.states),
         scale=float(rms) if np.isfinite(rms) and rms > 0 else 1.0,
         zbl=config.potential.zbl,
+        graph=config.graph,
         **electronic_settings(config.potential, data),
     ).to(dtype)
 
