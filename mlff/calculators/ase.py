@@ -16,6 +16,7 @@ from ase.calculators.calculator import Calculator, Parameters, PropertyNotImplem
 
 from mlff.calculators.electronic import COUPLINGS, OF_STATES, electronic_results, gaps, offered
 from mlff.calculators.structure import SMALLEST_DISTANCE, check_distances, check_structure
+from mlff.calculators.topological import check_forces, implemented
 from mlff.fast import CompilationError, CompiledPotential, Evaluation, Program, Structure
 from mlff.graph import Graph, VerletList, build_graph, split_graph
 from mlff.potential.checkpoint import load_potential
@@ -106,7 +107,8 @@ class MLFFCalculator(Calculator):
             known = "only state 0" if num_states == 1 else f"the states 0 to {num_states - 1}"
             raise ValueError(f"`state` is {state!r}, but the model has {known}")
         self.parameters["state"] = int(state)
-        self.implemented_properties = [*MLFFCalculator.implemented_properties, *offered(self.potential.config, int(state))]
+        known = [*MLFFCalculator.implemented_properties, *offered(self.potential.config, int(state))]
+        self.implemented_properties = implemented(known, self.potential)
         self.reset()
 
     def side_by_side(self, num_structures: int) -> MLFFCalculator:
@@ -120,6 +122,11 @@ class MLFFCalculator(Calculator):
         other.parameters = Parameters(**self.parameters)
         other.neighbors = VerletList(self.potential.cutoff, self.parameters["skin"], num_structures=num_structures)
         return other
+
+    def get_property(self, name: str, atoms: Atoms | None = None, allow_calculation: bool = True) -> Any:
+        """As of ASE's calculators; a `NoForces` where the model has none."""
+        check_forces(self.potential, f"`{self.parameters['model']}`", [name])
+        return super().get_property(name, atoms, allow_calculation)
 
     def check_state(self, atoms: Atoms, tol: float = 0.0) -> list[str]:
         """What results depend on and what changed since the last ones, to the last bit.
@@ -152,8 +159,9 @@ class MLFFCalculator(Calculator):
                 f"stress needs a cell periodic along three axes; pbc is {atoms.pbc.tolist()}"
             )
         self.reset()  # a failure below leaves no results, neither old nor half
+        check_forces(self.potential, f"`{self.parameters['model']}`", properties)
         check_structure(atoms, self.potential.species)
-        derivatives = not set(properties) <= set(ENERGIES)
+        derivatives = "forces" in self.implemented_properties and not set(properties) <= set(ENERGIES)
         stress = derivatives and bool(atoms.pbc.all())
         structure = self._structure(atoms)
         of_states = self._of_states(properties)

@@ -14,6 +14,7 @@ from ase.calculators.calculator import Calculator, Parameters, all_changes
 
 from mlff.calculators.ase import MLFFCalculator
 from mlff.calculators.electronic import SIGNED, alike_signs
+from mlff.calculators.topological import check_forces
 from mlff.potential.committee import member_folders, resolve_members
 from mlff.potential.potential import Potential
 
@@ -95,7 +96,14 @@ class CommitteeCalculator(Calculator):
         self.reset()
 
     def _implemented(self) -> list[str]:
-        return list(dict.fromkeys([*CommitteeCalculator.implemented_properties, *self.members[0].implemented_properties]))
+        own = [name for name in CommitteeCalculator.implemented_properties if name.endswith("_uncertainty")]
+        of_members = self.members[0].implemented_properties
+        return [*of_members, *(name for name in own if name.removesuffix("_uncertainty") in of_members)]
+
+    def get_property(self, name: str, atoms: Atoms | None = None, allow_calculation: bool = True) -> Any:
+        """As of ASE's calculators; a `NoForces` where the models have none."""
+        check_forces(self.members[0].potential, "this committee", [name.removesuffix("_uncertainty")])
+        return super().get_property(name, atoms, allow_calculation)
 
     def side_by_side(self, num_structures: int) -> CommitteeCalculator:
         """As of `MLFFCalculator`, of every member."""

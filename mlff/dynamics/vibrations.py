@@ -11,6 +11,7 @@ from ase import Atoms
 from numpy.typing import ArrayLike, NDArray
 
 from mlff.calculators.structure import check_distances, check_structure
+from mlff.calculators.topological import check_forces
 from mlff.graph import build_graph
 from mlff.potential.potential import Potential
 from mlff.units import ATOMIC_TIME, HARTREE, INVERSE_CM, KINETIC
@@ -33,7 +34,9 @@ def hessian(potential: Potential, atoms: Atoms, state: int = 0) -> Floats:
 
     Raises:
         ValueError: constrained atoms, a state or a structure that the potential does not know.
+        NoForces: a topological potential.
     """
+    check_forces(potential)
     if atoms.constraints:
         raise ValueError("the structure has constraints, and vibrations are those of free atoms; remove them first "
                          "(`atoms.set_constraint()`)")

@@ -28,6 +28,8 @@ class ModelConfig(BaseModel):
     """Length F of an atom's scalar features."""
     default_graph: ClassVar[GraphConfig] = GraphConfig()
     """How atoms are connected where nothing is said of it."""
+    topological: ClassVar[bool] = False
+    """Whether the features know which atoms are connected, and nothing of where they are: no forces follow from them."""
 
     def for_species(self, species: Sequence[int]) -> ModelConfig:
         """The settings for data with these elements, ascending atomic numbers; the same for a model that takes any.

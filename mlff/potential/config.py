@@ -112,9 +112,20 @@ class PotentialConfig(BaseModel):
             raise ValueError(f"`couplings` is {self.couplings!r}, but no two of the states have the same multiplicity")
         self._check_spin_orbit()
         self.graph.check_elements(self.species)
+        self._check_topological()
         if self.labelled_atoms is not None and not 1 <= len(self.labelled_atoms) <= MAX_ATOMIC_NUMBER:
             raise ValueError(f"`labelled_atoms` has {len(self.labelled_atoms)} atoms; expected 1 to {MAX_ATOMIC_NUMBER}")
         return self
+
+    def _check_topological(self) -> None:
+        """What makes energies depend on positions goes with models that let them."""
+        at_odds = {"zbl": self.zbl, "surfaces: diabatic": self.surfaces == "diabatic"}
+        if self.model.topological and any(at_odds.values()):
+            first = next(name for name, asked in at_odds.items() if asked)
+            name = self.model.model_dump()["name"]
+            raise ValueError(f"the model {name} knows which atoms are connected, not where they are, so that its energies are "
+                             f"those of a molecule in any conformation; `{first}` is for models of geometries: leave it out, or "
+                             f"take another model, such as painn")
 
     def _check_spin_orbit(self) -> None:
         if self.soc_pairs and self.multiplicities is None:

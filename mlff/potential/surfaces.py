@@ -110,16 +110,23 @@ def derivatives(output: Tensor, factors: Sequence[Tensor], inputs: Sequence[Tens
     Args:
         output: any shape.
         factors: K tensors of that shape.
-        inputs: what to differentiate by.
+        inputs: what to differentiate by; where the output does not depend on one, as with a model that knows bonds alone, the
+            derivative is zero.
         again: whether the derivatives can be differentiated; the graph is kept then.
     """
+    if not output.requires_grad:
+        return [each.new_zeros(len(factors), *each.shape) for each in inputs]
     # Together the K backward passes of a molecule take half of the time, as its tensors are smaller than a call is long.
     if 1 < len(factors) and type(output) is Tensor and inputs[0].shape[0] <= FEW_ATOMS:
-        batched = torch.autograd.grad(output, inputs, torch.stack(list(factors)), create_graph=again, is_grads_batched=True)
-        return list(batched)
+        batched = torch.autograd.grad(
+            output, inputs, torch.stack(list(factors)), create_graph=again, is_grads_batched=True, allow_unused=True
+        )  # fmt: skip
+        return [each.new_zeros(len(factors), *each.shape) if g is None else g for each, g in zip(inputs, batched)]
     found = [
         # The last backward pass frees the graph: compiled models need that, and it saves memory.
-        torch.autograd.grad(output, inputs, factor, create_graph=again, retain_graph=again or k + 1 < len(factors))
+        torch.autograd.grad(
+            output, inputs, factor, create_graph=again, retain_graph=again or k + 1 < len(factors), materialize_grads=True
+        )
         for k, factor in enumerate(factors)
     ]
     return [torch.stack(gradients) for gradients in zip(*found)]

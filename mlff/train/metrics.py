@@ -129,7 +129,8 @@ def evaluate(
     loader: BatchLoader | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Metrics:
-    """Predict frames of a dataset and compare with its references.
+    """Predict frames of a dataset and compare with its references; forces and stress of a model that has none are compared
+    with nothing.
 
     Args:
         potential: in evaluation mode, as `load_potential` gives it.
@@ -175,7 +176,7 @@ def evaluate(
             predicted["stress"] = np.full((graph.num_graphs, len(columns), 6), np.nan, dtype=np.float32)
         for name, values in predicted.items():
             reference = np.full_like(values, np.nan)
-            if name in targets.values:
+            if name in targets.values and (name == "energy" or not potential.config.model.topological):
                 mask = targets.valid[name].cpu().numpy()
                 reference[mask] = targets.values[name].cpu().numpy()[mask]
             parts.setdefault(name, []).append(values)

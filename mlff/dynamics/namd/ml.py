@@ -12,6 +12,7 @@ from ase import Atoms
 from ase.data import atomic_masses
 from torch import Tensor
 
+from ...calculators.topological import check_forces
 from ...graph import Graph
 from ...potential.potential import Potential
 from ..vibrations import hessian
@@ -36,6 +37,7 @@ class MLSurfaces:
 
     Raises:
         ValueError: elements that the potential does not know, members of different states, or masses that do not fit.
+        NoForces: a topological potential.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class MLSurfaces:
             raise ValueError("no potential was given")
         self.members = [_prepared(each, device, dtype) for each in given]
         first = self.members[0]
+        check_forces(first)
         self.atomic_numbers = np.asarray(atomic_numbers, dtype=np.int64)
         unknown = sorted({int(z) for each in self.members for z in set(self.atomic_numbers) - set(each.species)})
         if unknown:
