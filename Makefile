@@ -1,5 +1,6 @@
 # make demo    set everything up, train a force field, optimise a geometry, run MD, draw the plots (into demo/)
 # make test    set everything up, check style, layers and types, run every test
+# make docs    set everything up, run the tour, build the documentation site (into build/docs)
 # The other targets: install, lint, types, bench, bench-peers, table, test-peers, test-adapters, clean.
 
 PYTHON ?= python3
@@ -9,10 +10,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := $(BIN)/python
 STAMP := $(VENV)/.installed
+DOCS_STAMP := $(VENV)/.installed-docs
 # Where BLAS and torch find two cores and two test processes, one thread each is the fastest.
 ONE_THREAD := OMP_NUM_THREADS=1
 
-.PHONY: install demo test lint types bench bench-peers table test-peers test-adapters clean
+.PHONY: install demo test docs lint types bench bench-peers table test-peers test-adapters clean
 
 install: $(STAMP)
 
@@ -31,6 +33,16 @@ demo: install
 
 test: install lint types
 	$(ONE_THREAD) $(RUN) -m pytest -n $(JOBS) --durations=10 --cov --cov-report=term --cov-report=xml
+
+# The tour's pages are executed at every build; a failed assert, an error or a warning ends it.
+docs: $(DOCS_STAMP)
+	rm -rf build/docs build/doctrees
+	$(ONE_THREAD) $(RUN) -m sphinx -q -W --keep-going -n -j $(JOBS) -d build/doctrees docs build/docs
+	@echo "The pages are in build/docs; open build/docs/index.html"
+
+$(DOCS_STAMP): $(STAMP)
+	$(RUN) -m pip install --quiet -c constraints.txt -e ".[docs]"
+	@touch $(DOCS_STAMP)
 
 lint: install
 	$(RUN) -m ruff check .

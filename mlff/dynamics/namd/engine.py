@@ -20,7 +20,7 @@ from .tracking import follow, overlap_couplings, overlaps
 
 
 class SurfaceHopping:
-    """Steps a swarm of trajectories on the states of a potential; docs/dynamics.md has the equations.
+    """Steps a swarm of trajectories on the states of a potential; docs/dynamics.md has the equations::
 
         dynamics = SurfaceHopping(potential, HoppingSettings(timestep=0.5))
         swarm = dynamics.start(positions, velocities, states=2)
