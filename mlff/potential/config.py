@@ -124,8 +124,8 @@ class PotentialConfig(BaseModel):
             first = next(name for name, asked in at_odds.items() if asked)
             name = self.model.model_dump()["name"]
             raise ValueError(f"the model {name} knows which atoms are connected, not where they are, so that its energies are "
-                             f"those of a molecule in any conformation; `{first}` is for models of geometries: leave it out, or "
-                             f"take another model, such as painn")
+                             f"those of a molecule in any conformation; `{first}` is for models of geometries: leave it out, "
+                             f"or take another model, such as painn")
 
     def _check_spin_orbit(self) -> None:
         if self.soc_pairs and self.multiplicities is None:

@@ -84,7 +84,8 @@ class TrainConfig(Section):
     freeze: tuple[str, ...] = ()
     """With ``init_from``: beginnings of the names of parameters that stay as they are, such as ``model.embedding``."""
     potential: PotentialSection = PotentialSection()
-    loss: LossConfig = LossConfig()
+    loss: LossConfig = Field(default=None, validate_default=True)  # type: ignore[assignment]
+    """Of a topological model (gcn, mpnn, graph-transformer), which has no forces, ``loss.forces`` is 0 by default."""
     optimizer: OptimizerConfig = OptimizerConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     ema: EMAConfig = EMAConfig()
@@ -143,6 +144,17 @@ class TrainConfig(Section):
         default = model_config(**info.data["model"]).default_graph if "model" in info.data else GraphConfig()
         return {**default.model_dump(), **(value or {})}
 
+    @field_validator("loss", mode="before")
+    @classmethod
+    def _read_loss(cls, value: Any, info: ValidationInfo) -> Any:
+        """Without forces by default, where the model has none."""
+        if _is_topological(info.data.get("model")):
+            if value is None or (isinstance(value, Mapping) and "forces" not in value):
+                return {**(value or {}), "forces": 0.0}
+            if isinstance(value, LossConfig) and "forces" not in value.model_fields_set:
+                return value.model_copy(update={"forces": 0.0})
+        return LossConfig() if value is None else value
+
     @field_validator("freeze", mode="before")
     @classmethod
     def _read_freeze(cls, value: Any) -> Any:
@@ -167,6 +179,11 @@ class TrainConfig(Section):
         if self.compile and self.graph.kind != "radius":
             raise ValueError(f"`compile` is for graphs of all atoms within the cutoff, and `graph.kind` is {self.graph.kind}; "
                              f"leave one of them out")
+        learned = {"data.noise": self.data.noise, "loss.forces": self.loss.forces, "loss.stress": self.loss.stress}
+        if _is_topological(self.model) and any(learned.values()):
+            first, value = next((name, value) for name, value in learned.items() if value)
+            raise ValueError(f"`{first}` is {value:g}, but {self.model['name']} knows which atoms are connected and not where "
+                             f"they are: it can learn energies, and has no forces; leave `{first}` out, or take another model")
         of_states = self.potential
         beyond = {
             "potential.surfaces=diabatic": of_states.surfaces == "diabatic",
@@ -231,6 +248,13 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[f"{prefix}{key}"] = value
     return flat
+
+
+def _is_topological(model: Mapping[str, Any] | None) -> bool:
+    """Whether this section ``model``, None where it is not valid, is of a model that has no forces."""
+    from mlff.models import model_config
+
+    return model is not None and model_config(**model).topological
 
 
 def _copy(values: Mapping[str, Any]) -> dict[str, Any]:
