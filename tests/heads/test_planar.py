@@ -9,10 +9,9 @@ import pytest
 import torch
 
 from mlff.graph import build_graph
-from mlff.models import MODELS
 from mlff.potential.potential import Potential
 
-from .conftest import CUTOFF, KINDS
+from .conftest import CUTOFF, KINDS, SYMMETRIC
 
 C, S = np.cos(np.radians(60)), np.sin(np.radians(60))
 METHANIMINIUM = (
@@ -43,7 +42,7 @@ def couplings(potential: Potential, numbers: np.ndarray, positions: np.ndarray) 
 
 
 @pytest.mark.parametrize("molecule", [METHANIMINIUM, ETHYLENE], ids=["CH2NH2+", "ethylene"])
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", SYMMETRIC)
 def test_symmetric_planes_hold_polar_couplings_and_axial_ones_stand_on_them(
     model: str, molecule: tuple, make_potential: Callable
 ) -> None:

@@ -26,11 +26,11 @@ def test_without_the_package_a_sentence_says_what_to_install(name: str, monkeypa
             monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, PACKAGES[name], None)
     settings = model_config(name).for_species((1, 6))
-    with pytest.raises(ImportError, match=r'pip install "mlff\[(mace|nequip|allegro|dimenet)\]"'):
+    with pytest.raises(ImportError, match=r'pip install "mlff\[(mace|nequip|allegro|dimenet|e3nn)\]"'):
         build_model(settings)
 
 
-@pytest.mark.parametrize("name", ["mace", "nequip", "allegro"])
+@pytest.mark.parametrize("name", ["mace", "nequip", "allegro", "tfn"])
 def test_elements_are_those_of_the_data_unless_more_are_named(name: str) -> None:
     assert model_config(name).for_species((7, 1, 6)).model_dump()["species"] == (1, 6, 7)
     wide = model_config(name, species=(8, 1, 6, 7))

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import ArrayLike
 
 from mlff.graph import Graph, build_graph
-from mlff.models import ADAPTERS, MODELS, model_config
+from mlff.models import ADAPTERS, MODELS, TOPOLOGICAL, model_config
 from mlff.potential.potential import Potential
 
 ATOMIC_ENERGIES = {1: -13.6, 6: -1027.0, 7: -1480.0, 8: -2040.0}
@@ -25,9 +25,11 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {name: (name, {}) for name in 
     "egnn-fixed-coordinates": ("egnn", dict(update_coordinates=False)),
     "et-reference": ("et", dict(num_layers=2, envelope="cosine", norm_epsilon=1e-24)),
     "et-one-layer": ("et", dict(num_layers=1, num_heads=2, num_radial=8, radial="bessel")),
+    "gnn-one-layer": ("gnn", dict(num_layers=1, envelope="cosine")),
     "gvp-sharp-norm": ("gvp", dict(num_layers=2, radial="gaussian", num_radial=16, vector_norm_epsilon=1e-3)),
     "gvp-one-layer": ("gvp", dict(num_layers=1, num_message_layers=1, num_vectors=5)),
     "painn-reference": ("painn", dict(radial="gaussian", envelope="cosine")),
+    "radial-field-one-layer": ("radial-field", dict(num_layers=1, radial="bessel", num_radial=8)),
     "schnet-reference": ("schnet", dict(num_layers=2, envelope="cosine")),
     "tensornet-reference": ("tensornet", dict(envelope="cosine")),
     "tensornet-so3": ("tensornet", dict(group="SO(3)")),
@@ -38,7 +40,10 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {name: (name, {}) for name in 
 }
 """Every registered model with its defaults, and the variants that run other code."""
 
-PACKAGES = {"allegro": "allegro", "dimenet++": "torch_geometric", "mace": "mace", "nequip": "nequip"}
+WITHOUT_SYMMETRY = ("gnn",)
+"""Models whose energies change when the structure turns or moves."""
+
+PACKAGES = {"allegro": "allegro", "dimenet++": "torch_geometric", "mace": "mace", "nequip": "nequip", "tfn": "e3nn"}
 """What the models made of other packages' modules import: they are under contract where it is installed."""
 INSTALLED = [name for name in ADAPTERS if find_spec(PACKAGES[name])]
 NARROW = dict(triplet_features=8, readout_features=16)
@@ -49,8 +54,21 @@ if "nequip" in INSTALLED:
     VARIANTS["nequip-parity"] = ("nequip", dict(lmax=2, num_layers=2, parity=True))
 if "allegro" in INSTALLED:
     VARIANTS["allegro-one-layer"] = ("allegro", dict(lmax=1, num_layers=1, parity=False))
+if "tfn" in INSTALLED:
+    VARIANTS["tfn-one-layer"] = ("tfn", dict(num_layers=1, average_neighbors=7.0))
+    VARIANTS["tfn-degree-2"] = ("tfn", dict(num_layers=2, lmax=2))
+    VARIANTS["tfn-parity"] = ("tfn", dict(lmax=1, parity=True, radial="gaussian", average_neighbors=7.0))
 if "dimenet++" in INSTALLED:
     VARIANTS["dimenet++-one-layer"] = ("dimenet++", dict(num_layers=1, num_spherical=3, num_radial=4, **NARROW))
+
+TOPOLOGICAL_VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {}
+"""Models without forces, where torch_geometric is installed; they owe a part of the contract."""
+if find_spec("torch_geometric"):
+    TOPOLOGICAL_VARIANTS = {name: (name, {}) for name in TOPOLOGICAL} | {
+        "gcn-paper": ("gcn", dict(num_layers=2, residual=False)),
+        "mpnn-one-layer": ("mpnn", dict(num_layers=1)),
+        "graph-transformer-one-layer": ("graph-transformer", dict(num_layers=1, num_heads=2, num_times=3)),
+    }
 
 NUMBERS = np.array([6, 6, 8, 7, 1, 1, 1, 1])
 POSITIONS = np.array(
@@ -78,7 +96,7 @@ def make_potential(variant: str, dtype: torch.dtype = torch.float64) -> Potentia
 @functools.cache
 def built(variant: str) -> Potential:
     """The potential that is copied: some packages take seconds to build theirs."""
-    name, options = VARIANTS[variant]
+    name, options = (VARIANTS | TOPOLOGICAL_VARIANTS)[variant]
     # The bases of DimeNet++ reach 50, and its layers multiply them: energies would be 1e4 eV.
     change = 0.01 if name == "dimenet++" else 0.1
     with torch.random.fork_rng():
