@@ -136,6 +136,10 @@ class PotentialConfig(BaseModel):
                 raise ValueError(f"`soc_pairs` has {(i, j)} with the multiplicities {a} and {b}: spin-orbit coupling connects "
                                  f"spins that differ by one, or are equal and not zero")
 
+    def discontinuity(self) -> str | None:
+        """A sentence that says where energies jump for the way in which atoms are connected; None where it is no news."""
+        return None if self.model.topological else self.graph.discontinuity()
+
     def alike(self, i: int, j: int) -> bool:
         """Whether two states have the same multiplicity, as far as is known."""
         return self.multiplicities is None or self.multiplicities[i] == self.multiplicities[j]

@@ -13,7 +13,7 @@ from ase.data import chemical_symbols
 
 from mlff.data.selection import spread
 from mlff.data.statistics import fit_atomic_energies
-from mlff.models import ADAPTERS, CONVERTED, MAX_ATOMIC_NUMBER, MODELS
+from mlff.models import ALL, MAX_ATOMIC_NUMBER
 from mlff.potential.checkpoint import load_potential, read_document
 from mlff.potential.potential import Potential, PotentialConfig
 from mlff.potential.pretrained import resolve
@@ -41,7 +41,7 @@ def inherit(values: Mapping[str, Any]) -> dict[str, Any]:
     given = {"name": given} if isinstance(given, str) else given
     if not isinstance(given, Mapping):
         return dict(values)
-    known = (MODELS | ADAPTERS | CONVERTED).get(str(given.get("name")))
+    known = ALL.get(str(given.get("name")))
     if known is not None and known[0].model_fields.keys() <= given.keys():
         return dict(values)
     stored = PotentialConfig.model_validate(read_document(resolve(values["init_from"]))["potential"])
@@ -50,7 +50,9 @@ def inherit(values: Mapping[str, Any]) -> dict[str, Any]:
     potential = values.get("potential") or {}
     if isinstance(potential, Mapping):
         potential = {"zbl": stored.zbl, "surfaces": stored.surfaces, "parities": stored.parities, **potential}
-    graph = values.get("graph") or stored.graph.model_dump(mode="json")
+    graph = values.get("graph") or {}
+    if isinstance(graph, Mapping) and "kind" not in graph:
+        graph = {**stored.graph.model_dump(mode="json"), **graph}
     return {**values, "model": {**section, **given}, "graph": graph, "potential": potential}
 
 

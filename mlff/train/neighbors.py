@@ -28,27 +28,24 @@ def with_average_neighbors(
 
 
 def connection_warning(potential: Potential, dataset: HDF5Dataset, train: np.ndarray) -> str | None:
-    """A line that says where energies jump, or that there are no forces, and where the cutoff is too short for the
-    connections; None: nothing to say."""
-    config, model, cutoff = potential.config.graph, potential.config.model, potential.cutoff
-    jumps = config.discontinuity()
-    if model.topological:
-        jumps = (f"{model.model_dump()['name']} knows which atoms are connected (`graph.kind={config.kind}`), and nothing else "
-                 f"of where they are: it learns energies, and has no forces")
-    if jumps is None:
-        return None
-    short = ""
+    """A line that says where energies jump, and where the cutoff is too short for the connections; None: nothing to say."""
+    notes = list(filter(None, [potential.config.discontinuity(), _too_short(potential, dataset, train)]))
+    return f"Note: {'; '.join(notes)}" if notes else None
+
+
+def _too_short(potential: Potential, dataset: HDF5Dataset, train: np.ndarray) -> str | None:
+    config, cutoff = potential.config.graph, potential.cutoff
     if config.kind == "knn":
         graph = _some_frames(dataset, train, cutoff)
         few = float((graph.pairs.flatten().bincount(minlength=graph.num_atoms) < config.neighbors).double().mean())
         if few > 0:
-            short = (f"; {100 * few:.1f} % of the atoms have fewer than {config.neighbors} others within the cutoff of "
-                     f"{cutoff:g} Å, and keep those")
+            return (f"{100 * few:.1f} % of the atoms have fewer than {config.neighbors} others within the cutoff of "
+                    f"{cutoff:g} Å, and keep those")
     elif config.kind == "bonds":
         longest = 2 * config.tolerance * max(COVALENT_RADII[z] for z in potential.species)
         if longest > cutoff:
-            short = f"; bonds may be up to {longest:.2f} Å long, and those beyond the cutoff of {cutoff:g} Å are not seen"
-    return f"Note: {jumps}{short}"
+            return f"bonds may be up to {longest:.2f} Å long, and those beyond the cutoff of {cutoff:g} Å are not seen"
+    return None
 
 
 def _some_frames(dataset: HDF5Dataset, train: np.ndarray, cutoff: float) -> Graph:
