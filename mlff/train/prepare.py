@@ -161,8 +161,8 @@ def build_potential(config: TrainConfig, data: RunData, dtype: torch.dtype) -> P
     """A fresh potential for the data, its weights drawn from torch's global generator.
 
     Atomic reference energies are those of the configuration or a least-squares fit to the training frames; the scale of
-    the network's output is the RMS of the training forces (1 eV where there are none). For denoising the references are zero
-    and the scale is that of the target, 1 eV.
+    the network's output is that of what is learned (`_scale`). For denoising the references are zero and the scale is that of
+    the target, 1 eV.
     """
     owners = np.unique(data.dataset.locate(data.train)[0])
     species = sorted({int(z) for k in owners for z in data.dataset.systems[k].atomic_numbers})
@@ -171,19 +171,36 @@ def build_potential(config: TrainConfig, data: RunData, dtype: torch.dtype) -> P
         energies, rms = dict.fromkeys(species, 0.0), 1.0
     else:
         energies = _fit(data, species, config.loss.energy) if given == "fit" else _given(given, species)
-        has_forces = any(data.dataset.systems[k].has("forces") for k in owners)
-        rms = force_rms(data.dataset, data.train) if has_forces else float("nan")
+        rms = _scale(data, energies, forces=config.loss.forces > 0)
     name, options = config.model["name"], {key: value for key, value in config.model.items() if key != "name"}
     return Potential.build(
         with_average_neighbors(model_config(name, **options), config.graph, data.dataset, data.train),
         species=species,
         atomic_energies=energies,
         num_states=len(data.states),
-        scale=float(rms) if np.isfinite(rms) and rms > 0 else 1.0,
+        scale=rms if np.isfinite(rms) and rms > 0 else 1.0,
         zbl=config.potential.zbl,
         graph=config.graph,
         **electronic_settings(config.potential, data),
     ).to(dtype)
+
+
+def _scale(data: RunData, energies: Mapping[int, float], *, forces: bool) -> float:
+    """RMS of the training forces, or, where these are not learned, of what an atom adds to the energies of its structure beyond
+    its reference energy: what is left of the total over the root of the number of atoms, around the mean of each state, eV.
+
+    Forces would mislead where only energies are learned: those of minima are zero.
+    """
+    if forces:
+        return float(force_rms(data.dataset, data.train))
+    owners, _ = data.dataset.locate(data.train)
+    totals = read_energies(data.dataset, data.train)[:, list(data.states)]
+    numbers = [data.dataset.systems[k].atomic_numbers for k in owners]
+    references = np.array([sum(energies[int(z)] for z in each) for each in numbers])
+    left = totals - references[:, None]
+    if not np.isfinite(left).any():
+        return 1.0
+    return float(np.sqrt(np.nanmean((left - np.nanmean(left, axis=0)) ** 2 / [[len(each)] for each in numbers])))
 
 
 def make_loader(config: TrainConfig, data: RunData, potential: Potential, device: torch.device) -> BatchLoader:
