@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 from ase import Atoms
-from ase.data import covalent_radii
+
+from mlff.graph.covalent_radii import COVALENT_RADII
+from mlff.graph.topology import covalent_bonds
 
 FACTOR = 1.3
 
@@ -18,23 +20,25 @@ class BondWatch:
     """
 
     def __init__(self, start: Atoms, replicas: int) -> None:
-        radii = covalent_radii[start.numbers]
-        self._first, self._second = np.triu_indices(len(start), 1)
+        self._bonds = bonds_of(start)
+        self._first, self._second = np.array(sorted(self._bonds)).T
+        radii = np.array(COVALENT_RADII)[start.numbers]
         self._sums = radii[self._first] + radii[self._second]
-        self._bonded = self._lengths(start) < FACTOR
         self.looks, self.changed = [0] * replicas, [0] * replicas
         self.intact, self.longest = [True] * replicas, [0.0] * replicas
 
     def __call__(self, replica: int, row: tuple, atoms: Atoms) -> None:
         if row[0] < 0:  # equilibration
             return
-        lengths = self._lengths(atoms)
-        same = bool(((lengths < FACTOR) == self._bonded).all())
+        same = bonds_of(atoms) == self._bonds
+        lengths = np.linalg.norm(atoms.positions[self._second] - atoms.positions[self._first], axis=1) / self._sums
         self.looks[replica] += 1
         self.changed[replica] += not same
         self.intact[replica] = same
-        self.longest[replica] = max(self.longest[replica], float(lengths[self._bonded].max()))
+        self.longest[replica] = max(self.longest[replica], float(lengths.max()))
 
-    def _lengths(self, atoms: Atoms) -> np.ndarray:
-        vectors = atoms.positions[self._second] - atoms.positions[self._first]
-        return np.sqrt(np.einsum("ij,ij->i", vectors, vectors)) / self._sums
+
+def bonds_of(atoms: Atoms) -> set[tuple[int, ...]]:
+    """Pairs of bonded atoms of a molecule."""
+    pairs, _ = covalent_bonds(atoms.numbers, atoms.positions, tolerance=FACTOR)
+    return {tuple(sorted(pair)) for pair in pairs.tolist()}

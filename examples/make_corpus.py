@@ -22,13 +22,13 @@ from pathlib import Path
 
 import numpy as np
 from ase import Atoms, units
-from ase.data import covalent_radii
 from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
 from ase.md.verlet import VelocityVerlet
 from ase.optimize import BFGS
 
 from mlff.data import HDF5Dataset, HDF5Writer
 from mlff.data.splits import by_trajectory
+from mlff.graph.topology import covalent_bonds
 from mlff.label import label
 
 CORES = """
@@ -112,9 +112,8 @@ def hot_frames(minimum: Atoms, seed: int) -> list[Atoms]:
 
 def bonded(atoms: Atoms) -> set[frozenset[int]]:
     """Pairs of atoms nearer than 1.3 times the sum of their covalent radii."""
-    radii = covalent_radii[atoms.numbers]
-    near = atoms.get_all_distances() < 1.3 * (radii[:, None] + radii[None, :])
-    return {frozenset((int(i), int(j))) for i, j in np.argwhere(np.triu(near, 1))}
+    pairs, _ = covalent_bonds(atoms.numbers, atoms.positions, tolerance=1.3)
+    return {frozenset(pair) for pair in pairs.tolist()}
 
 
 def make_geometries(path: Path, wanted: int) -> list[Atoms]:
