@@ -26,6 +26,7 @@ COMMANDS = {
     "md": ("mlff.cli.md", "Run molecular dynamics."),
     "vibrations": ("mlff.cli.vibrations", "Compute harmonic frequencies and normal modes."),
     "namd": ("mlff.cli.namd", "Run surface hopping between electronic states, and analyse it."),
+    "select": ("mlff.cli.select", "Pick the structures to label next, where a committee disagrees."),
     "convert": ("mlff.cli.convert", "Take over a model that MACE, NequIP or Allegro trained."),
     "compile": ("mlff.cli.compile", "Compile a model for fast energies and forces on this machine."),
     "export": ("mlff.cli.export", "Write a model as a program that torch runs without mlff."),

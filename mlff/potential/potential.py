@@ -166,8 +166,7 @@ class Potential(nn.Module):
             ``eigenvectors`` (columns), ``[B, S, S]``. All can be differentiated again in training mode.
 
         Raises:
-            ValueError: a graph with too small a cutoff or without the cells that the stress needs, or couplings of a
-                potential that has none.
+            ValueError: a graph with too small a cutoff or without the cells for the stress, couplings where there are none.
         """
         if graph.cutoff < self.cutoff:
             raise ValueError(
@@ -202,6 +201,10 @@ class Potential(nn.Module):
     def atom_energies(self, graph: Graph) -> Tensor:
         """Energy of every atom in every state, eV, float64 ``[N, S]``; differentiable in the graph's positions."""
         return self._surfaces(self._features(self._connected(graph)), graph).energies
+
+    def descriptors(self, graph: Graph) -> Tensor:
+        """What the model's scalar features say of every atom and its surroundings, ``[N, F]``."""
+        return self._features(self._connected(graph)).scalar
 
     def _connected(self, graph: Graph) -> Graph:
         """What the model and the heads see: the pairs within the model's cutoff that connect atoms. The prior sees all."""
@@ -284,10 +287,7 @@ class Potential(nn.Module):
         return self._table.cpu().numpy().copy()
 
     def _reference(self, numbers: Tensor) -> Tensor:
-        """Reference energy of every atom, float64 ``[N, 1]``.
-
-        The table is no buffer, because casting the potential to float32 would round it to 1e-4 eV.
-        """
+        """Reference energy of every atom, float64 ``[N, 1]``. The table is no buffer, as float32 would round it to 1e-4 eV."""
         if self._table.device != numbers.device:
             self._table = self._table.to(numbers.device)
         return self._table[numbers].unsqueeze(1)

@@ -25,7 +25,7 @@ def gathered(sources: Sequence[Path]) -> Iterator[HDF5Dataset]:
         ValueError: a folder without a run, a run that has written nothing yet, sources of different systems, or with
             trajectories of the same name.
     """
-    files = [_files(each) for each in sources]
+    files = [native_files(each) for each in sources]
     if len(files) == 1 and len(files[0]) == 1:
         dataset = HDF5Dataset(files[0][0])
         if max(Counter(each.name for each in dataset.trajectories if each.name).values(), default=1) == 1:
@@ -44,8 +44,8 @@ def gathered(sources: Sequence[Path]) -> Iterator[HDF5Dataset]:
         yield HDF5Dataset(whole)
 
 
-def _files(source: Path) -> list[Path]:
-    """The native files of a run, or the one that was named."""
+def native_files(source: Path) -> list[Path]:
+    """The native files of a run, finished or not, or the one that was named; a ValueError where there are none yet."""
     if not source.is_dir():
         return [source]
     run = RunFolder(source)
