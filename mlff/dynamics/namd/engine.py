@@ -28,7 +28,7 @@ class SurfaceHopping:
             swarm = dynamics.step(swarm)
 
     A step is a new swarm. A trajectory whose energy jumps, or where the potential fails, stops as it was before that step,
-    says why in ``swarm.stopped``, and the others go on.
+    one on which a committee disagrees after it, where it does; ``swarm.stopped`` says why, and the others go on.
     """
 
     def __init__(self, potential: MultiStatePotential, settings: HoppingSettings | None = None) -> None:
@@ -103,10 +103,14 @@ class SurfaceHopping:
     def _step(self, swarm: Swarm) -> Swarm:
         """The same for trajectories all of which run."""
         new, places, reasons = self._move(swarm)
+        unsure = np.flatnonzero((reasons == "") & self._is_unsure(new))
+        reasons[unsure] = f"the committee's forces deviate by more than {self.settings.max_disagreement} eV/angstrom"
         going = np.flatnonzero(reasons == "")
         if len(going) == len(swarm):
             return self._hop(swarm, new, places)
         halted = replace(swarm, stopped=reasons, hop=np.zeros_like(swarm.hop))
+        if len(unsure):
+            halted = halted.with_rows(unsure, replace(new, stopped=reasons).select(unsure))
         if not len(going):
             return halted
         return halted.with_rows(going, self._hop(swarm.select(going), new.select(going), places[going]))
@@ -133,11 +137,12 @@ class SurfaceHopping:
         reasons = np.where(finite, "", "energies or forces are not finite").astype(swarm.stopped.dtype)
         jumped = finite & (np.abs(new.total_energy - swarm.total_energy) > (np.inf if limit is None else limit))
         reasons[jumped] = f"the total energy jumped by more than {limit} eV in one step"
-        bound = self.settings.max_disagreement
-        if bound is not None and surfaces.disagreement is not None:
-            unsure = finite & (surfaces.disagreement > bound)
-            reasons[unsure] = f"the committee's forces deviate by more than {bound} eV/angstrom"
         return new, places, reasons
+
+    def _is_unsure(self, swarm: Swarm) -> np.ndarray:
+        """``[T]``: where a committee disagrees too much."""
+        bound, disagreement = self.settings.max_disagreement, swarm.surfaces.disagreement
+        return np.zeros(len(swarm), dtype=bool) if bound is None or disagreement is None else disagreement > bound
 
     def _hop(self, old: Swarm, new: Swarm, places: np.ndarray) -> Swarm:
         """The electrons of the step that led from `old` to `new`, and the hops that they call for."""

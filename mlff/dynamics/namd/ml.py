@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Sequence
 from typing import Literal
 
@@ -25,7 +26,7 @@ class MLSurfaces:
 
     Energies of all states, the forces of each trajectory's own state by one backward pass, and couplings where the
     potential has them. Of a committee: means over its members, whose couplings get the signs of the first member's, and
-    the deviation of their forces. Periodic systems are not supported.
+    the standard deviation of their forces. Periodic systems are not supported.
 
     Args:
         potential: or several of the same states, a committee. Weights are shared, not copied, unless `dtype` differs.
@@ -63,6 +64,8 @@ class MLSurfaces:
         if len({(each.config.num_states, each.config.multiplicities, each.config.nac_pairs, each.config.soc_pairs)
                 for each in self.members}) > 1:  # fmt: skip
             raise ValueError("the members of the committee differ in their states or couplings; train them on the same")
+        if (jumps := first.config.discontinuity()) is not None:
+            warnings.warn(jumps, stacklevel=2)
         self.num_states = first.num_states
         self.multiplicities = first.config.multiplicities or (1,) * self.num_states
         self.masses = atomic_masses[self.atomic_numbers] if masses is None else np.asarray(masses, dtype=np.float64)
@@ -125,9 +128,9 @@ class MLSurfaces:
         aligned = [members[0], *(with_signs_of(members[0], each) for each in members[1:])]
         mean = aligned[0].mapped(lambda *arrays: np.mean(arrays, axis=0), *aligned[1:])
         deviation = np.stack([each.forces for each in aligned]) - mean.forces
-        rms = np.sqrt((deviation**2).sum(axis=3).mean(axis=0))  # [T, N]
+        spread = np.sqrt((deviation**2).sum(axis=(0, 3)) / (len(members) - 1))  # [T, N]
         return Surfaces(mean.energies, mean.forces, mean.nac, mean.soc_magnitude, mean.dipole,
-                        disagreement=rms.max(axis=1), continuous_phases=members[0].continuous_phases)
+                        disagreement=spread.max(axis=1), continuous_phases=members[0].continuous_phases)
 
     def _graph(self, positions: Tensor, cutoff: float) -> Graph:
         """All trajectories as one graph. Every pair of a molecule's atoms is looked at: that costs less than to keep a list."""

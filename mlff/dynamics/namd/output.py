@@ -11,6 +11,7 @@ import numpy as np
 from ase.formula import Formula
 from ase.symbols import Symbols
 
+from mlff.data.dataset import HDF5Dataset
 from mlff.data.pieces import merge_pieces
 from mlff.data.writer import HDF5Writer
 
@@ -51,7 +52,7 @@ class StateFacts:
 class Recorder:
     """Keeps frames of a swarm and writes them to ``path``, several steps of all trajectories at a time.
 
-    A frame is kept every ``interval`` steps, and wherever a trajectory has hopped. What was written is in the file
+    A frame is kept every ``interval`` steps, and wherever a trajectory has hopped or stopped. What was written is in the file
     whatever happens afterwards; in it a trajectory is in pieces of the same name, one for each time of writing, until
     ``merge_pieces`` puts them together.
     """
@@ -85,15 +86,22 @@ class Recorder:
         goes_on = self.path.exists()
         self._writer = HDF5Writer(self.path, "a" if goes_on else "x")
         self._system = _name(potential, float((about or {}).get("charge", 0.0)))
-        if not goes_on:
+        self._last = np.full(len(swarm), -1)
+        """Step of each trajectory's last frame."""
+        if goes_on:
+            held = last_steps(self.path)
+            self._last = np.array([held.get(trajectory_name(number), -1) for number in swarm.trajectories])
+        else:
             self._add_system(potential, swarm, dict(about or {}))
 
     def keep(self, swarm: Swarm, *, last: bool = False) -> None:
         """Take the frames of this step that the file gets; ``last`` takes all that run."""
         regular = last | (swarm.steps % self.interval == 0)
-        rows = np.flatnonzero(swarm.running & (regular | (swarm.hop == HOP)))
+        wanted = np.where(swarm.running, regular | (swarm.hop == HOP), swarm.steps > self._last)
+        rows = np.flatnonzero(wanted)
         if not len(rows):
             return
+        self._last[rows] = swarm.steps[rows]
         columns = self._columns(swarm.select(rows))
         self._kept.append(columns)
         self._bytes += sum(each.nbytes for each in columns.values())
@@ -170,6 +178,17 @@ def _name(potential: MultiStatePotential, charge: float) -> str:
 def trajectory_name(number: int) -> str:
     """Name of a trajectory in the file."""
     return f"trajectory-{int(number):05d}"
+
+
+def last_steps(path: Path) -> dict[str, int]:
+    """Step of the last frame of every trajectory in a file, pieces or whole."""
+    found: dict[str, int] = {}
+    dataset = HDF5Dataset(path)
+    for each in dataset.trajectories:
+        if each.name and each.count:
+            step = dataset.systems[each.system].read("step", np.array([each.first + each.count - 1]))
+            found[each.name] = max(found.get(each.name, -1), int(step[0]))
+    return found
 
 
 def put_together(paths: list[Path], target: Path, swarm: Swarm, *, finished: bool, last_step: int | None = None) -> None:

@@ -32,7 +32,8 @@ class Surfaces:
     """``[T, D, S]``: the states (columns) in a basis of D that does not depend on the geometry, or hardly, so that
     products of neighbouring geometries' eigenvectors are the overlaps of their states. Signs are arbitrary."""
     disagreement: np.ndarray | None = None
-    """Of a committee: the largest over the atoms of the RMS deviation of its forces, eV/angstrom, ``[T]``."""
+    """Of a committee of M: the largest over the atoms of the standard deviation (with M - 1) of the force vector,
+    eV/angstrom, ``[T]``."""
     continuous_phases: bool = False
     """Whether the signs of the states are continuous along every path, so that the engine need not track them: true of
     couplings that one smooth function gives, false of those of an eigenvalue problem."""

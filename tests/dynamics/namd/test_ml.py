@@ -86,7 +86,7 @@ def test_a_committee_is_the_mean_of_its_members():
     assert_allclose(found.energies, np.mean([each.energies for each in single], axis=0))
     forces = np.array([each.forces for each in single])
     assert_allclose(found.forces, forces.mean(axis=0))
-    spread = np.sqrt(((forces - forces.mean(axis=0)) ** 2).sum(axis=3).mean(axis=0)).max(axis=1)
+    spread = np.sqrt(forces.var(axis=0, ddof=1).sum(axis=2)).max(axis=1)
     assert_allclose(found.disagreement, spread)
     assert_allclose(np.abs(found.nac), np.abs(with_signs(single)), atol=1e-12)
     settings = HoppingSettings(max_disagreement=float(spread.min() / 2))

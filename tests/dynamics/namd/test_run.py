@@ -229,3 +229,46 @@ def test_mistakes_end_in_sentences(model, initial, tmp_path):
         with pytest.raises(ValueError, match=words):
             run_namd(potential, start, **options | {"out": tmp_path / options["out"]})
     assert not (tmp_path / "new").exists()
+
+
+class Unsure(CartesianLVC):
+    """A committee, so to speak, that disagrees by what the atoms moved."""
+
+    def surfaces(self, positions, states, *, couplings):
+        found = super().surfaces(positions, states, couplings=couplings)
+        return replace(found, disagreement=self.moved(positions))
+
+    def moved(self, positions):
+        return np.linalg.norm(positions - self.start, axis=2).max(axis=1)
+
+
+def test_a_trajectory_stops_where_the_committee_disagrees_and_that_frame_is_kept(initial, tmp_path):
+    unsure = Unsure(charges=True, gap=1.0)
+    settings = replace(SETTINGS, max_disagreement=float(1.2 * unsure.moved(initial.positions).max()))
+    run = run_namd(unsure, initial, out=tmp_path / "run", time=6, settings=settings, interval=7)
+    dataset = HDF5Dataset(tmp_path / "run" / "trajectories.h5")
+    stopped = [each.status == "crashed" for each in dataset.trajectories]
+    assert any(stopped) and not all(stopped)
+    system = dataset.systems[0]
+    for each, early in zip(dataset.trajectories, stopped, strict=True):
+        rows = slice(each.first, each.first + each.count)
+        moved, steps = unsure.moved(system.read("positions", rows)), system.read("step", rows)
+        assert (moved[:-1] <= settings.max_disagreement).all() and (np.diff(steps) > 0).all()
+        assert (moved[-1] > settings.max_disagreement) == early and (early or steps[-1] == 60)
+    assert [bool(reason) for reason in run.swarm.stopped] == stopped
+    assert sum("stopped after step" in line and "committee" in line for line in dataset.report) == sum(stopped)
+    # Stopped in between and resumed, the files are the same.
+    run_namd(unsure, initial, out=tmp_path / "two", time=1.4, settings=settings, interval=7)
+    run_namd(unsure, out=tmp_path / "two", time=6, resume=True)
+    for name, values in read(tmp_path / "run").items():
+        np.testing.assert_array_equal(read(tmp_path / "two")[name], values)
+
+
+def test_the_last_good_frame_of_a_trajectory_whose_energy_jumps_is_kept_once(model, initial, tmp_path):
+    settings = replace(SETTINGS, max_energy_jump=1.2e-4)
+    run = run_namd(model, initial, out=tmp_path / "run", time=6, settings=settings, interval=7)
+    dataset = HDF5Dataset(tmp_path / "run" / "trajectories.h5")
+    assert any(run.swarm.stopped != "")
+    for each, end, reason in zip(dataset.trajectories, run.swarm.steps, run.swarm.stopped, strict=True):
+        steps = dataset.systems[0].read("step", slice(each.first, each.first + each.count))
+        assert steps[-1] == end and (np.diff(steps) > 0).all() and ((each.status == "crashed") == bool(reason))
