@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 @click.option(
     "--model", metavar="NAME",
     help="Architecture: egnn, et, gvp, painn (the default), schnet, tensornet or visnet; mace, nequip, allegro or dimenet++ of "
-    "other packages.",
+    "other packages; gcn, mpnn or graph-transformer, which know bonds alone and learn energies without forces.",
 )  # fmt: skip
 @click.option("--out", metavar="RUN", help="Folder to write the run to.")
 @click.option("--epochs", metavar="N", help="Epochs at most.")
@@ -63,6 +63,7 @@ def command(
     mlff train config.yaml optimizer.learning_rate=5e-4 model.num_features=64
     mlff train --data a.h5 --data b.h5 data.filter.gap=0,1,0.5 --out runs/crossing
     mlff train --data ch2nh2.h5 --states 3 --nac --out runs/ch2nh2
+    mlff train --data chno --model gcn data.filter.max_force=0.05 --out runs/gcn
     mlff train --data data.h5 --out runs/four --committee 4
     mlff train --data mine.h5 --init-from azobenzene-painn --out runs/tuned
     mlff train --resume runs/painn --max-time 120

@@ -104,7 +104,8 @@ def export_potential(potential: Potential) -> ExportedProgram:
         potential: on the CPU; the program computes in its dtype.
 
     Raises:
-        ValueError: diabatic surfaces, labelled atoms, a graph of neighbours or bonds, or operations that cannot be traced.
+        ValueError: diabatic surfaces, labelled atoms, a graph of neighbours or bonds, no forces, or operations that cannot be
+            traced.
     """
     if potential.config.surfaces != "separate" or potential.config.labelled_atoms is not None:
         raise ValueError("a portable program has separate energies of alike atoms; this potential has diabatic surfaces or "
@@ -112,6 +113,8 @@ def export_potential(potential: Potential) -> ExportedProgram:
     if potential.config.graph.kind != "radius":
         raise ValueError(f"a portable program connects all atoms within the cutoff; this potential's `graph.kind` is "
                          f"{potential.config.graph.kind}, which mlff alone computes")
+    if potential.config.model.topological:
+        raise ValueError("a portable program has energies and forces, and this potential has no forces")
     function = _Function(potential).eval().requires_grad_(False)
     state = {name: tensor.detach() for name, tensor in [*function.named_parameters(), *function.named_buffers()]}
     names = list(state)

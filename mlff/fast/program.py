@@ -122,6 +122,8 @@ class Program:
         if potential.config.graph.kind != "radius":
             raise CompilationError(f"compiled code connects all atoms within the cutoff, and this potential's `graph.kind` is "
                                    f"{potential.config.graph.kind}")
+        if potential.config.model.topological:
+            raise CompilationError("compiled code is for energies and forces, and this potential has no forces")
         self.tabulated = type(potential.model) in TABULATED
         module = TabulatedEnergy(potential) if self.tabulated else PairEnergy(potential)
         constants = TABULATED[type(potential.model)].constants(potential.model) if self.tabulated else []

@@ -73,7 +73,8 @@ def finish(trainer: Trainer, reason: str, console: Console) -> RunResult:
         for part, each in metrics.items():
             console.print(gap_table(errors_by_gap(each.predictions), labels, part))
     if data.noise is None:
-        lines = closing_lines(folder.path, reason, trainer.best_epoch, " ".join(map(str, data.dataset.paths)))
+        forces = not trainer.potential.config.model.topological
+        lines = closing_lines(folder.path, reason, trainer.best_epoch, " ".join(map(str, data.dataset.paths)), forces)
     else:
         lines = denoising_lines(folder.path, reason, trainer.best_epoch)
     console.print(lines, highlight=False, markup=False, soft_wrap=True)
@@ -158,17 +159,16 @@ def gap_table(rows: list[dict[str, Any]], state_labels: Sequence[str], part: str
     return table
 
 
-def closing_lines(folder: Path, reason: str, best_epoch: int, data: str) -> str:
-    """Why the run ended, where things are, and lines that use the model as they stand."""
+def closing_lines(folder: Path, reason: str, best_epoch: int, data: str, forces: bool = True) -> str:
+    """Why the run ended, where things are, and lines that use the model as they stand; what needs forces, where it has them."""
+    moved = f"    mlff optimize {folder} molecule.xyz\n    mlff md {folder} molecule.xyz\n" if forces else ""
     return (
         f"Stopped: {reason}. The model of epoch {best_epoch} is kept; see {folder / 'report.html'}\n\n"
         f"Use it in Python:\n\n"
         f"    from mlff import MLFFCalculator\n"
         f'    atoms.calc = MLFFCalculator("{folder}")\n\n'
         f"and from the command line:\n\n"
-        f"    mlff evaluate {folder} {data}\n"
-        f"    mlff optimize {folder} molecule.xyz\n"
-        f"    mlff md {folder} molecule.xyz\n"
+        f"    mlff evaluate {folder} {data}\n{moved}"
     )
 
 

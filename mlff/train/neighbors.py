@@ -28,9 +28,13 @@ def with_average_neighbors(
 
 
 def connection_warning(potential: Potential, dataset: HDF5Dataset, train: np.ndarray) -> str | None:
-    """A line that says where energies jump, and where the cutoff is too short for the connections; None: nothing to say."""
-    notes = list(filter(None, [potential.config.discontinuity(), _too_short(potential, dataset, train)]))
-    return f"Note: {'; '.join(notes)}" if notes else None
+    """A line that says where energies jump, that there are no forces, and where the cutoff is too short for the connections;
+    None: nothing to say."""
+    model = potential.config.model
+    no_forces = f"{model.model_dump()['name']} knows which atoms are connected and not where they are: it learns energies alone"
+    notes = [potential.config.discontinuity(), no_forces if model.topological else None, _too_short(potential, dataset, train)]
+    said = [note for note in notes if note is not None]
+    return f"Note: {'; '.join(said)}" if said else None
 
 
 def _too_short(potential: Potential, dataset: HDF5Dataset, train: np.ndarray) -> str | None:
