@@ -243,7 +243,7 @@ def laplacian_encoding(
         space = vectors[:, start:end]
         if basis == "canonical":
             space = _canonical(space)
-        elif basis == "random":
+        elif rng is not None:
             space = space @ _orthogonal(space.shape[1], rng)
         else:
             space = np.repeat(np.linalg.norm(space, axis=1, keepdims=True) / np.sqrt(end - start), end - start, axis=1)
@@ -264,7 +264,7 @@ def _canonical(space: Floats) -> Floats:
     return chosen
 
 
-def _orthogonal(size: int, rng: np.random.Generator | None) -> Floats:
+def _orthogonal(size: int, rng: np.random.Generator) -> Floats:
     """An orthogonal matrix, uniformly distributed; a sign for size 1."""
     from scipy.stats import ortho_group
 

@@ -77,14 +77,14 @@ class TrainConfig(Section):
     data: DataConfig = DataConfig()
     model: dict[str, Any] = Field(default={"name": DEFAULT_MODEL}, validate_default=True)
     """``name`` of the architecture (painn where it is left out) and any of its options; also just the name."""
-    graph: GraphConfig = Field(default=None, validate_default=True)  # type: ignore[assignment]
+    graph: GraphConfig = Field(default=None, validate_default=True)
     """Which atoms are connected: ``kind`` radius (all within the cutoff), knn or bonds; by default as the model has it."""
     init_from: str | None = Field(None, min_length=1)
     """Begin with the weights of this model (run folder, checkpoint or shipped name), whose architecture is taken, too."""
     freeze: tuple[str, ...] = ()
     """With ``init_from``: beginnings of the names of parameters that stay as they are, such as ``model.embedding``."""
     potential: PotentialSection = PotentialSection()
-    loss: LossConfig = Field(default=None, validate_default=True)  # type: ignore[assignment]
+    loss: LossConfig = Field(default=None, validate_default=True)
     """Of a topological model (gcn, mpnn, graph-transformer), which has no forces, ``loss.forces`` is 0 by default."""
     optimizer: OptimizerConfig = OptimizerConfig()
     schedule: ScheduleConfig = ScheduleConfig()
