@@ -21,6 +21,8 @@ def test_script_runs(script, tmp_path):
     if "rdkit" in script.read_text():
         pytest.importorskip("rdkit", reason='the script needs RDKit and tblite: pip install "mlff[corpus]"')
         pytest.importorskip("tblite")
+    if "casscf" in script.read_text():
+        pytest.importorskip("pyscf", reason='the script needs PySCF: pip install "mlff[pyscf]"')
     environment = {**os.environ, "MPLBACKEND": "Agg"}
     result = subprocess.run(
         [sys.executable, str(script)], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600
