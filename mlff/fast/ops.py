@@ -34,9 +34,14 @@ def load(library: Path) -> None:
     torch.library.register_fake("mlff::neighbor_sum")(_sum_shape)
     torch.library.register_fake("mlff::neighbor_sum_backward")(_backward_shape)
     torch.library.register_fake("mlff::edge_forces")(_forces_shape)
+    torch.library.register_fake("mlff::messages")(_messages_shape)
+    torch.library.register_fake("mlff::messages_backward")(_messages_backward_shape)
+    torch.library.register_fake("mlff::messages_backward_backward")(_messages_backward_backward_shape)
     torch.library.register_fake("mlff::add_rows")(lambda start, index, values: torch.empty_like(start))
     torch.library.register_fake("mlff::product")(lambda a, b, start: a.new_empty(a.shape[0], b.shape[1]))
     torch.library.register_autograd("mlff::neighbor_sum", _backward, setup_context=_keep)
+    torch.library.register_autograd("mlff::messages", _messages_backward, setup_context=_keep)
+    torch.library.register_autograd("mlff::messages_backward", _messages_backward_backward, setup_context=_keep)
     _loaded.add(library)
 
 
@@ -92,6 +97,30 @@ def neighbor_sum(source: Tensor, edges: Edges, table: Tensor, rule: Rule) -> Ten
     )
 
 
+def messages(source: Tensor, filters: Tensor, directions: Tensor, pairs: Tensor, rule: Rule) -> Tensor:
+    """Messages of all neighbours, summed at each atom: ``[N, A, F]``; differentiable twice in all but the pairs.
+
+    Args:
+        source: ``[N, B, F]``.
+        filters: of every pair, ``[P, 3, F]``; rows may lie apart, as in a slice of the filters of all layers.
+        directions: unit vectors from the first atom of each pair to its second, ``[P, 3]``.
+        pairs: int64 ``[2, P]``.
+        rule: how messages are made; it sets A and B.
+    """
+    return torch.ops.mlff.messages(source, filters, _polynomials(directions, rule), pairs, int(rule))
+
+
+def _polynomials(u: Tensor, rule: Rule) -> Tensor:
+    """Those of directions ``[P, 3]`` that the rule has beside 1, in the order of ``kernels/rules.h``."""
+    if rule == Rule.TENSOR_MESSAGE:
+        return u[:, :0]
+    if rule != Rule.TENSOR_EMBEDDING:
+        return u
+    x, y, z = u.unbind(1)
+    second = (y * z, x * z, x * y, 0.5 * (x * x - y * y), (2 * z * z - x * x - y * y) / 12**0.5)
+    return torch.stack((x, y, z, *second), dim=1)
+
+
 def _sum_shape(source: Tensor, *tensors_and_rule: Any) -> Tensor:
     rule = tensors_and_rule[-1]
     return source.new_empty(source.shape[0], NUM_OUT[Rule(rule)], source.shape[2])
@@ -115,3 +144,25 @@ def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 def _backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
     grad_source, grad_vectors = torch.ops.mlff.neighbor_sum_backward(grad_out.contiguous(), *ctx.saved_tensors, ctx.rule)
     return grad_source, grad_vectors, None, None, None, None, None
+
+
+def _messages_shape(source: Tensor, filters: Tensor, geometry: Tensor, pairs: Tensor, rule: int) -> Tensor:
+    return source.new_empty(source.shape[0], NUM_OUT[Rule(rule)], source.shape[2])
+
+
+def _messages_backward_shape(grad: Tensor, *tensors_and_rule: Any) -> tuple[Tensor, ...]:
+    source, filters, geometry, *_ = tensors_and_rule
+    return tuple(grad.new_empty(each.shape) for each in (source, filters, geometry))
+
+
+def _messages_backward_backward_shape(*tensors_and_rule: Any) -> tuple[Tensor, ...]:
+    *_, grad, source, filters, geometry, _, _ = tensors_and_rule
+    return tuple(grad.new_empty(each.shape) for each in (grad, source, filters, geometry))
+
+
+def _messages_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    return (*torch.ops.mlff.messages_backward(grad, *ctx.saved_tensors, ctx.rule), None, None)
+
+
+def _messages_backward_backward(ctx: Any, *tangents: Tensor) -> tuple[Tensor | None, ...]:
+    return (*torch.ops.mlff.messages_backward_backward(*tangents, *ctx.saved_tensors, ctx.rule), None, None)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
+from mlff.graph import Graph
 from mlff.models import TensorNet
 from mlff.models.tensornet import PARTS, Interaction
+from mlff.nn import Features
 
-from .ops import Edges, Rule, neighbor_sum
+from .ops import Edges, Rule, messages, neighbor_sum
 from .tables import block_table, filter_coefficients, in_float64
 
 NUM_PARTS = len(PARTS)
@@ -36,19 +40,49 @@ def constants(model: TensorNet) -> list[Tensor]:
     starts = range(0, coefficients.shape[1], NUM_PARTS)
     tables = [block_table(coefficients[:, start : start + NUM_PARTS], dtype) for start in starts]
     itself = filters(torch.zeros(1, dtype=torch.float64))[0].to(dtype) * float(model.config.self_loops)
-    return [*tables, *itself.split(NUM_PARTS), _elements(model)]
+    return [*tables, *itself.split(NUM_PARTS), _elements(model).detach()]
 
 
 def scalars(model: TensorNet, numbers: Tensor, edges: Edges, tables_and_more: list[Tensor]) -> Tensor:
     """Scalar features ``[N, F]``; `tables_and_more` are ``constants(model)``."""
     *filters, elements = tables_and_more
     half = len(filters) // 2
-    tables, itself = filters[:half], filters[half:]
-    x = _embedding(model, elements[numbers], edges, tables[0], itself[0])
-    for layer, table, on_itself in zip(_interactions(model), tables[1:], itself[1:]):
+    sums = [partial(neighbor_sum, edges=edges, table=table) for table in filters[:half]]
+    return _scalars(model, elements[numbers], sums, filters[half:])
+
+
+def trained(model: TensorNet, graph: Graph) -> Features:
+    """What ``model(graph)`` is, as a function that is compiled for training: filters from the weights, sums in kernels."""
+    r_ij = graph.pair_vectors(model.norm.weight.dtype)
+    distances = r_ij.norm(dim=1)
+    directions = r_ij / distances.unsqueeze(1)
+    # Last comes the distance of an atom to itself, whose filters are those of self-loops.
+    lengths = torch.cat((distances, distances.new_zeros(1)))
+    basis, envelope = model.radial(lengths), model.envelope(lengths)[:, None, None]
+    norms = basis.new_tensor(DYAD_NORMS).unsqueeze(1)
+    all_filters = [model.embedding.radial(basis).unflatten(1, (NUM_PARTS, -1)) * norms * envelope]
+    for layer in _interactions(model):
+        *inner, last, activation = layer.filters.children()
+        assert isinstance(last, nn.Linear)
+        values = nn.Sequential(*inner)(basis)
+        # The weights of the three parts stand in turn; as blocks, a filter of all features is one row.
+        weight = last.weight.unflatten(0, (-1, NUM_PARTS)).transpose(0, 1).flatten(0, 1)
+        bias = last.bias.unflatten(0, (-1, NUM_PARTS)).T.flatten()
+        values = activation(torch.nn.functional.linear(values, weight, bias)).unflatten(1, (NUM_PARTS, -1))
+        all_filters.append(values * envelope)
+    sums = [partial(messages, filters=f[:-1], directions=directions, pairs=graph.pairs) for f in all_filters]
+    itself = [filters[-1] * float(model.config.self_loops) for filters in all_filters]
+    return Features(scalar=_scalars(model, _elements(model)[graph.atomic_numbers], sums, itself))
+
+
+def _scalars(model: TensorNet, elements: Tensor, sums: Sequence[Callable[..., Tensor]], itself: Sequence[Tensor]) -> Tensor:
+    """The layers, given every atom's part in the factors of pairs, how each layer sums over neighbours, and its filters
+    ``[3, F]`` of an atom on itself."""
+    x = _embedding(model, elements, sums[0], itself[0])
+    for layer, sum_over_neighbors, on_itself in zip(_interactions(model), sums[1:], itself[1:]):
         x = [part / (_squared_norm(x) + 1).unsqueeze(1) for part in x]
         y = _mix(layer.mix_before, x)
-        message = neighbor_sum(torch.cat(y, dim=1), edges, table, Rule.TENSOR_MESSAGE).split(PARTS, dim=1)
+        message = sum_over_neighbors(torch.cat(y, dim=1), rule=Rule.TENSOR_MESSAGE).split(PARTS, dim=1)
         message = [from_others + part * factor for from_others, part, factor in zip(message, y, on_itself)]
         matrix, other = _to_matrix(y), _to_matrix(message)
         product = _product(matrix, other)
@@ -72,16 +106,15 @@ Matrix = list[list[Tensor]]
 
 def _elements(model: TensorNet) -> Tensor:
     """Every element's part, as centre and as neighbour, in the factors of pairs: ``[elements, 2, F]``."""
-    with torch.no_grad():
-        z, pair = model.embedding.element.weight, model.embedding.element_pair
-        centre_weight, neighbor_weight = pair.weight.chunk(2, dim=1)
-        return torch.stack((z @ centre_weight.T + pair.bias, z @ neighbor_weight.T), dim=1)
+    z, pair = model.embedding.element.weight, model.embedding.element_pair
+    centre_weight, neighbor_weight = pair.weight.chunk(2, dim=1)
+    return torch.stack((z @ centre_weight.T + pair.bias, z @ neighbor_weight.T), dim=1)
 
 
-def _embedding(model: TensorNet, elements: Tensor, edges: Edges, table: Tensor, itself: Tensor) -> Parts:
+def _embedding(model: TensorNet, elements: Tensor, sum_over_neighbors: Callable[..., Tensor], itself: Tensor) -> Parts:
     embedding = model.embedding
     centre, neighbor = elements.unbind(1)
-    sums = neighbor_sum(torch.stack((torch.ones_like(neighbor), neighbor), dim=1), edges, table, Rule.TENSOR_EMBEDDING)
+    sums = sum_over_neighbors(torch.stack((torch.ones_like(neighbor), neighbor), dim=1), rule=Rule.TENSOR_EMBEDDING)
     x = centre.unsqueeze(1) * sums[:, :9] + sums[:, 9:]
     parts = list(x.split(PARTS, dim=1))
     parts[0] = parts[0] + (itself[0] * (centre + neighbor)).unsqueeze(1)  # the dyad of no direction is the identity

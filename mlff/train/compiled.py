@@ -18,6 +18,8 @@ from torch import Tensor
 from torch.func import functional_call
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from mlff.fast.substitutes import use_kernels
+from mlff.fast.training import load_kernels, with_kernels
 from mlff.graph import Graph
 from mlff.potential.potential import Potential
 from mlff.train.loss import Targets, loss_terms, weighted_loss
@@ -64,9 +66,13 @@ class CompiledGradient:
         inputs = [*tensors.values(), *targets.values.values(), *targets.valid.values(), targets.num_atoms, counts]
         parameters = [parameter.detach() for parameter in self.potential.parameters()]
         if kind not in self._steps:
-            function = self._function(tuple(tensors), tuple(targets.values), graph.cutoff, forces, stress)
+            kernels = graph.positions.device.type == "cpu" and load_kernels()
+            eager, traced = (
+                self._function(potential, tuple(tensors), tuple(targets.values), graph.cutoff, forces, stress)
+                for potential in (self.potential, with_kernels(self.potential) if kernels else self.potential)
+            )
             names = [*tensors, *targets.values, *targets.valid, "num_atoms", "counts"]
-            self._steps[kind] = self._compile(function, parameters, inputs, names)
+            self._steps[kind] = self._compile(eager, traced, kernels, parameters, inputs, names)
         step = self._steps[kind]
         if step is None:
             return None
@@ -74,7 +80,10 @@ class CompiledGradient:
             loss, absolute, *gradients = step(parameters, inputs)
         return loss, absolute, gradients
 
-    def _function(self, names: tuple[str, ...], quantities: tuple[str, ...], cutoff: float, forces: bool, stress: bool) -> Step:
+    def _function(
+        self, potential: Potential, names: tuple[str, ...], quantities: tuple[str, ...], cutoff: float, forces: bool,
+        stress: bool,
+    ) -> Step:  # fmt: skip
         def step(parameters: list[Tensor], inputs: list[Tensor]) -> list[Tensor]:
             graph_tensors = dict(zip(names, inputs))
             values = dict(zip(quantities, inputs[len(names) :]))
@@ -85,7 +94,7 @@ class CompiledGradient:
             parameters = [parameter.detach().requires_grad_(trained) for parameter, trained in zip(parameters, self._trained)]
             variables = [parameter for parameter in parameters if parameter.requires_grad]
             prediction = functional_call(
-                self.potential, dict(zip(self._names, parameters)), (graph,), {"forces": forces, "stress": stress}
+                potential, dict(zip(self._names, parameters)), (graph,), {"forces": forces, "stress": stress}
             )
             sums, absolute = loss_terms(prediction, Targets(values, valid, num_atoms), self.config)
             loss = weighted_loss(sums, counts, self.config)
@@ -94,13 +103,18 @@ class CompiledGradient:
 
         return step
 
-    def _compile(self, function: Step, parameters: list[Tensor], inputs: list[Tensor], names: list[str]) -> Step | None:
+    def _compile(
+        self, eager: Step, function: Step, kernels: bool, parameters: list[Tensor], inputs: list[Tensor], names: list[str]
+    ) -> Step | None:
+        """`function` compiled, or None where that fails or does not give what `eager` gives."""
         try:
             traced = make_fx(function, tracing_mode="symbolic", _allow_non_fake_inputs=True)(
                 parameters, [_stand_in(name, tensor) for name, tensor in zip(names, inputs)]
             )
             if fixed := _fixed_sizes(traced.code):
                 raise RuntimeError(f"the model turned a size of the batch into a constant (`len` does): {fixed}")
+            if kernels:
+                use_kernels(traced)
             for name, tensor in zip(names, inputs):
                 if name in VARYING:
                     torch._dynamo.maybe_mark_dynamic(tensor, VARYING[name][0])
@@ -111,7 +125,7 @@ class CompiledGradient:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else ""
             _warn(f"it failed with {type(error).__name__}: {reason:.200}")
             return None
-        expected, found = (torch.cat([g.flatten() for g in result[2:]]) for result in (function(parameters, inputs), found))
+        expected, found = (torch.cat([g.flatten() for g in result[2:]]) for result in (eager(parameters, inputs), found))
         difference = float((found - expected).norm() / expected.norm().clamp(min=1e-12))
         if not difference < TOLERANCE:
             _warn(f"its gradients differ from eager torch's by {difference:.1e}")

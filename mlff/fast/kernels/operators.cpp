@@ -4,6 +4,7 @@
 #include <torch/library.h>
 
 #include "edges.h"
+#include "messages.h"
 #include "neighbor_sum.h"
 #include "products.h"
 
@@ -37,6 +38,31 @@ std::tuple<Tensor, Tensor> neighbor_sum_backward(const Tensor& grad_out, const T
   return with_rule(rule, source.scalar_type(), [&](auto chosen, auto zero) {
     return gradient_with<decltype(chosen), decltype(zero)>(grad_out.contiguous(), source.contiguous(), vectors.contiguous(),
                                                            basis, offsets, neighbors, table);
+  });
+}
+
+Tensor messages(const Tensor& source, const Tensor& filters, const Tensor& geometry, const Tensor& pairs, int64_t rule) {
+  return with_rule(rule, source.scalar_type(), [&](auto chosen, auto zero) {
+    return messages_with<decltype(chosen), decltype(zero)>(source.contiguous(), with_rows(filters), geometry.contiguous(),
+                                                           pairs.contiguous());
+  });
+}
+
+std::tuple<Tensor, Tensor, Tensor> messages_backward(const Tensor& grad, const Tensor& source, const Tensor& filters,
+                                                     const Tensor& geometry, const Tensor& pairs, int64_t rule) {
+  return with_rule(rule, source.scalar_type(), [&](auto chosen, auto zero) {
+    return messages_backward_with<decltype(chosen), decltype(zero)>(grad.contiguous(), source.contiguous(), with_rows(filters),
+                                                                    geometry.contiguous(), pairs.contiguous());
+  });
+}
+
+std::tuple<Tensor, Tensor, Tensor, Tensor> messages_backward_backward(
+    const Tensor& source_tangent, const Tensor& filters_tangent, const Tensor& geometry_tangent, const Tensor& grad,
+    const Tensor& source, const Tensor& filters, const Tensor& geometry, const Tensor& pairs, int64_t rule) {
+  return with_rule(rule, source.scalar_type(), [&](auto chosen, auto zero) {
+    return messages_backward_backward_with<decltype(chosen), decltype(zero)>(
+        source_tangent.contiguous(), with_rows(filters_tangent), geometry_tangent.contiguous(), grad.contiguous(),
+        source.contiguous(), with_rows(filters), geometry.contiguous(), pairs.contiguous());
   });
 }
 
@@ -93,6 +119,13 @@ TORCH_LIBRARY(mlff, library) {
   library.def(
       "near_edges(Tensor positions, Tensor offsets, Tensor neighbors, Tensor translations, float cutoff, float start, "
       "int num_cells, bool single_precision) -> (Tensor, Tensor, Tensor, Tensor, Tensor)");
+  library.def("messages(Tensor source, Tensor filters, Tensor geometry, Tensor pairs, int rule) -> Tensor");
+  library.def(
+      "messages_backward(Tensor grad, Tensor source, Tensor filters, Tensor geometry, Tensor pairs, int rule) "
+      "-> (Tensor, Tensor, Tensor)");
+  library.def(
+      "messages_backward_backward(Tensor source_tangent, Tensor filters_tangent, Tensor geometry_tangent, Tensor grad, "
+      "Tensor source, Tensor filters, Tensor geometry, Tensor pairs, int rule) -> (Tensor, Tensor, Tensor, Tensor)");
   library.def("add_rows(Tensor start, Tensor index, Tensor values) -> Tensor");
   library.def("product(Tensor a, Tensor b, Tensor? start) -> Tensor");
   library.def("edge_forces(Tensor grad_vectors, Tensor vectors, Tensor offsets, Tensor neighbors) -> (Tensor, Tensor)");
@@ -101,6 +134,9 @@ TORCH_LIBRARY(mlff, library) {
 TORCH_LIBRARY_IMPL(mlff, CPU, library) {
   library.impl("neighbor_sum", &neighbor_sum);
   library.impl("neighbor_sum_backward", &neighbor_sum_backward);
+  library.impl("messages", &messages);
+  library.impl("messages_backward", &messages_backward);
+  library.impl("messages_backward_backward", &messages_backward_backward);
   library.impl("near_edges", &near_edges);
   library.impl("add_rows", &add_rows);
   library.impl("product", &product);
