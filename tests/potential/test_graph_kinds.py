@@ -124,6 +124,28 @@ def test_forces_are_minus_the_derivative_of_the_energy_between_jumps(build, kind
 
 
 @every_kind
+def test_stress_is_the_derivative_of_the_energy_by_strain_between_jumps(kind):
+    potential, step = make(kind=kind), 1e-5
+
+    def energy(strain):
+        deformation = np.eye(3) + strain
+        return float(potential(crystal(POSITIONS @ deformation, cell=CELL @ deformation), forces=False)["energy"])
+
+    along_x = np.diag([step, 0, 0])
+    numeric = (energy(along_x) - energy(-along_x)) / (2 * step) / np.linalg.det(CELL)
+    assert float(potential(crystal(), stress=True)["stress"][0, 0, 0]) == pytest.approx(numeric, abs=1e-7)
+
+
+def test_atoms_told_apart_by_place_are_bonded_by_their_elements():
+    """Places are numbers like those of elements: the first of eight atoms is no hydrogen."""
+    settings = dict(labelled_atoms=tuple(NUMBERS.tolist()))
+    bonded, whole = make(kind="bonds", **settings), make(kind="radius", **settings)
+    graph = molecule()
+    close(bonded(graph)["energies"], whole(connect(graph, BONDS))["energies"])
+    assert connect(graph, BONDS).num_pairs == 7
+
+
+@every_kind
 def test_a_longer_list_changes_nothing(kind):
     """Such as that of a Verlet skin: which pairs are connected is a matter of the model's cutoff."""
     potential = make(kind=kind)
