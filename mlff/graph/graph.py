@@ -27,7 +27,7 @@ class Graph:
     pairs: Tensor
     """Atoms i and j of each pair, int64 ``[2, P]``."""
     cutoff: float
-    """Å; every pair nearer than this is in ``pairs``."""
+    """Å; every pair nearer than this is in ``pairs``, or was before ``connect`` selected some."""
     num_graphs: int
     pair_shifts: Tensor | None = None
     """Integer cell shift S of each pair, ``[P, 3]`` in the dtype of the positions; None for molecules."""

@@ -14,6 +14,8 @@ Two formulas that are met in their place are neither. ``I - A`` is L_sym only wh
 ``D^(-1/2) A D^(-1/2)`` already. Of a plain adjacency matrix its rows do not sum to zero, and it is indefinite: of a ring of six
 atoms the lowest eigenvalue is 1 - 2 = -1. ``I - D^(1/2) A D^(-1/2)``, with one exponent positive, is not symmetric and
 normalises nothing: ``D^(1/2) A D^(-1/2)`` is similar to A, so its eigenvalues are those of ``I - A``.
+
+Matrices are dense: of some thousand nodes they take seconds and some hundred megabytes.
 """
 
 from __future__ import annotations
