@@ -41,7 +41,7 @@ myst_heading_anchors = 3
 # The tour's pages are notebooks. They run at every build, from nothing, and an error or a failed `assert` ends it.
 nb_execution_mode = "force"
 nb_execution_raise_on_error = True
-nb_execution_timeout = 300
+nb_execution_timeout = 1200  # seconds a cell; they take ten at most where nothing else runs
 nb_merge_streams = True
 
 # Docstrings: Google's sections, types from the signatures, backticks for code.
