@@ -58,12 +58,17 @@ class ConformerErrors:
     """... out of so many."""
 
 
-def conformer_errors(predicted: np.ndarray, reference: np.ndarray, molecules: list[str]) -> ConformerErrors:
-    """Errors of energies ``[B]`` in eV of conformers of these molecules; a molecule has one or two."""
+def pairs(molecules: list[str]) -> np.ndarray:
+    """Rows of the two conformers of each molecule that has two, ``[2, P]``."""
     rows: dict[str, list[int]] = {}
     for row, name in enumerate(molecules):
         rows.setdefault(name, []).append(row)
-    first, second = np.array([two for two in rows.values() if len(two) == 2]).T
+    return np.array([two for two in rows.values() if len(two) == 2]).reshape(-1, 2).T
+
+
+def conformer_errors(predicted: np.ndarray, reference: np.ndarray, molecules: list[str]) -> ConformerErrors:
+    """Errors of energies ``[B]`` in eV of conformers of these molecules; a molecule has one or two."""
+    first, second = pairs(molecules)
     found, true = predicted[second] - predicted[first], reference[second] - reference[first]
     tied = np.abs(found) < TIE
     return ConformerErrors(
@@ -112,6 +117,9 @@ def main(out: Path, minutes: float, only: tuple[str, ...]) -> None:
     out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     data = prepare(out)
+    every = [(str(frame.trajectory), float(frame.energy[0])) for frame in data.select(max_force=RELAXED)]
+    first, second = pairs([name for name, _ in every])
+    differences = 1000 * np.abs([every[i][1] - every[j][1] for i, j in zip(first, second)])
     test = data[data.split("molecules")["test"]].select(max_force=RELAXED)
     frames = [*test]
     molecules = [str(frame.trajectory) for frame in frames]
@@ -127,9 +135,12 @@ def main(out: Path, minutes: float, only: tuple[str, ...]) -> None:
         lines.append(f"| {title} | {parameters:,} | {1000 * errors.energy_mae:.0f} | {1000 * errors.difference_mae:.1f} | "
                      f"{correlation} | {errors.ordered} of {errors.pairs} | {errors.tied} |")
     atoms_alone = np.array([energies[frame.atomic_numbers].sum() for frame in frames])
-    print(f"\n{len(frames)} conformers of {len(set(molecules))} molecules. The sum of the atoms' reference energies is off by "
-          f"{1000 * np.abs(atoms_alone - reference).mean():.0f} meV,\none energy for all conformers of a molecule by "
-          f"{1000 * least_error(reference, molecules):.1f} meV at least.\n")
+    least = 1000 * least_error(reference, molecules)
+    print(f"\n{len(first)} molecules have two conformers, whose energies differ by {np.median(differences):.0f} meV in the "
+          f"median and {differences.max():.0f} meV at most.")
+    print(f"Held out are {len(frames)} conformers of {len(set(molecules))} molecules. Sums of the atoms' reference energies "
+          f"are off by {1000 * np.abs(atoms_alone - reference).mean():.0f} meV,\none energy for all conformers of a molecule "
+          f"by {least:.1f} meV at least.\n")
     print("| model | parameters | energy MAE meV | difference MAE meV | correlation | lower one found | tied |")
     print("|---|---:|---:|---:|---:|---:|---:|", *lines, sep="\n")
 

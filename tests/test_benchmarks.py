@@ -2,10 +2,11 @@
 
 import json
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from benchmarks import azobenzene_table, azobenzene_trial_card, ship_model
+from benchmarks import azobenzene_table, azobenzene_trial_card, conformers, ship_model
 from mlff import Potential, load_potential, save_potential
 from mlff.datasets import azobenzene
 from mlff.models import model_config
@@ -127,3 +128,16 @@ def test_the_section_of_a_trial_says_what_was_found_and_takes_the_place_of_an_ol
     written = card.read_text()
     assert written.startswith("# model\n\nbefore\n\n## Tried on azobenzene\n") and "old" not in written
     assert written.endswith("\n\nTo train it again: so\n") and written.count("## Tried") == 1
+
+
+def test_one_energy_for_all_conformers_orders_none_of_them():
+    """Molecules a, b and c have two conformers, d has one; the energies of the atoms around them are right on average."""
+    molecules = ["a", "b", "a", "b", "c", "c", "d"]
+    reference = np.array([1.0, 2.0, 1.1, 1.8, 5.0, 5.3, 7.0])
+    flat = conformers.conformer_errors(np.array([1.05, 1.9, 1.05, 1.9, 5.15, 5.15, 7.0]), reference, molecules)
+    assert (flat.ordered, flat.tied, flat.pairs, flat.correlation) == (0, 3, 3, None)
+    assert flat.difference_mae == pytest.approx(0.2) and flat.energy_mae == pytest.approx(0.6 / 7)
+    assert conformers.least_error(reference, molecules) == pytest.approx(flat.energy_mae)
+    exact = conformers.conformer_errors(reference + 3.0, reference, molecules)
+    assert (exact.ordered, exact.tied) == (3, 0) and exact.correlation == pytest.approx(1.0)
+    assert exact.energy_mae == pytest.approx(3.0) and exact.difference_mae == pytest.approx(0.0)

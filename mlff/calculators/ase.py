@@ -109,8 +109,8 @@ class MLFFCalculator(Calculator):
             known = "only state 0" if num_states == 1 else f"the states 0 to {num_states - 1}"
             raise ValueError(f"`state` is {state!r}, but the model has {known}")
         self.parameters["state"] = int(state)
-        known = [*MLFFCalculator.implemented_properties, *offered(self.potential.config, int(state))]
-        self.implemented_properties = implemented(known, self.potential)
+        properties = [*MLFFCalculator.implemented_properties, *offered(self.potential.config, int(state))]
+        self.implemented_properties = implemented(properties, self.potential)
         self.reset()
 
     def side_by_side(self, num_structures: int) -> MLFFCalculator:
