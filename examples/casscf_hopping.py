@@ -1,10 +1,10 @@
-"""Surface hopping of CH2NH2+ on the fly: python examples/casscf_hopping.py [--trajectories 16 --time 100 --basis 6-31G*]
+"""Surface hopping of CH2NH2+ on the fly: python examples/casscf_hopping.py [--trajectories 10 --time 100 --basis 6-31G*]
 
 State-averaged CASSCF of PySCF (`pip install "mlff[pyscf]"`) drives the trajectories: forces of the active state and the
 couplings of all pairs of states at every step. What it writes is a run of `mlff namd`: OUT/trajectories.h5, a native data
 file that grows, can be read meanwhile, and is what `mlff train --nac` learns from. Without options it is a short try in a
 small basis; with those above it made the set inside the package (`mlff.datasets.ch2nh2()`; docs/ch2nh2.md), a step of a
-trajectory taking a second of one core. A run that was stopped goes on with --resume; --first-trajectory 16 adds more, in
+trajectory taking a second of one core. A run that was stopped goes on with --resume; --first-trajectory 10 adds more, in
 another folder.
 """
 
@@ -17,12 +17,13 @@ import numpy as np
 
 from mlff.dynamics import run_namd
 from mlff.dynamics.namd import HoppingSettings
+from mlff.dynamics.namd.advance import Progress
 from mlff.dynamics.namd.casscf import CASSCFSurfaces
 from mlff.dynamics.namd.initial import InitialConditions, from_minimum
 
 ATOMS = [6, 7, 1, 1, 1, 1]
 PLANAR = [[0, 0, 0], [0, 0, 1.28], [0.94, 0, -0.54], [-0.94, 0, -0.54], [0.87, 0, 1.79], [-0.87, 0, 1.79]]  # angstrom
-ACTIVE = [5, 6, 7, 8]  # Hartree-Fock orbitals: sigma of CN, sigma of CH2, pi, pi*
+ACTIVE = [5, 6, 7, 8, 9]  # Hartree-Fock orbitals, to become sigma of CN, sigma of CH2, pi, pi*, sigma* of CN
 
 
 def main() -> None:
@@ -40,11 +41,18 @@ def main() -> None:
     options = parser.parse_args()
 
     potential = CASSCFSurfaces(
-        ATOMS, np.array(PLANAR), basis=options.basis, charge=1, num_states=4, active_electrons=6, active_orbitals=ACTIVE,
+        ATOMS, np.array(PLANAR), basis=options.basis, charge=1, num_states=3, active_electrons=6, active_orbitals=ACTIVE,
         memory=options.out.with_name(f"{options.out.name}.orbitals.npz"),
     )  # fmt: skip
 
-    def show(progress) -> None:  # noqa: ANN001
+    told = [0, 0]
+
+    def show(progress: Progress) -> None:
+        for reason in potential.failures[told[0] :]:
+            print(f"a geometry failed: {reason}")
+        for _, overlap in potential.exchanges[told[1] :]:
+            print(f"an active orbital was exchanged for another (overlap {overlap:.2f})")
+        told[:] = len(potential.failures), len(potential.exchanges)
         states = " ".join(f"S{state}:{count}" for state, count in enumerate(progress.counts))
         print(f"{progress.step * 0.5:7.1f} fs  running {progress.running}  {states}  hops {progress.hops}", flush=True)
 
@@ -66,10 +74,6 @@ def main() -> None:
         )  # fmt: skip
     for number, step, reason in zip(run.swarm.trajectories, run.swarm.steps, run.swarm.stopped, strict=True):
         print(f"trajectory {number}: {step * 0.5:.1f} fs{'' if not reason else ', stopped: ' + reason}")
-    for reason in potential.failures:
-        print(f"a geometry failed: {reason}")
-    if potential.exchanges:
-        print(f"an active orbital was exchanged for another {len(potential.exchanges)} times")
     print(f"written to {run.folder.trajectories}")
 
 

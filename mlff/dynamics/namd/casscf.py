@@ -21,6 +21,7 @@ LEAST_OVERLAP = 0.5
 """An active orbital was exchanged for another where less of it is left after a step (smallest singular value)."""
 LONGEST_STEP = 0.05
 """Angstrom that an atom moves from the geometry whose orbitals are the first guess; a longer way is gone in steps."""
+_LARGEST_TABLE = 1000  # determinants
 _MOST_GUESSES = 64  # beside those of one call
 
 
@@ -78,6 +79,7 @@ class CASSCFSurfaces:
         self.active_electrons = active_electrons
         self.num_active = active_orbitals if isinstance(active_orbitals, int) else len(active_orbitals)
         self.keep_active = keep_active
+        self._spin_table: np.ndarray | None = None
         self.memory = None if memory is None else Path(memory)
         self.failures: list[str] = []
         """Why geometries have no energies, the newest last."""
@@ -159,12 +161,25 @@ class CASSCFSurfaces:
         field.mo_occ = 2.0 * (np.arange(orbitals.shape[1]) < molecule.nelectron // 2)
         field._eri = molecule.intor("int2e", aosym="s8")
         solver = pyscf.mcscf.CASSCF(field, self.num_active, self.active_electrons)
-        solver.fcisolver = pyscf.fci.direct_spin0.FCI(molecule)  # singlets, quintets, ...
-        if min(self.active_electrons, 2 * self.num_active - self.active_electrons) >= 4:
+        if min(self.active_electrons, 2 * self.num_active - self.active_electrons) < 4:
+            solver.fcisolver = pyscf.fci.direct_spin0.FCI(molecule)  # even spins, of which there are only singlets
+        else:
             solver.fix_spin_(ss=0)
+            solver.fcisolver.contract_ss = self._spin_square
         solver = solver.state_average_([1 / self.num_states] * self.num_states)
         solver.conv_tol, solver.conv_tol_grad = 1e-9, 1e-5
         return solver
+
+    def _spin_square(self, vector: np.ndarray, *_: Any) -> np.ndarray:
+        """S^2 times a vector of the active space: a table, which for small spaces is faster than PySCF's own way."""
+        if vector.size > _LARGEST_TABLE:
+            return np.asarray(_pyscf().fci.spin_op.contract_ss(vector, self.num_active, self.active_electrons))
+        if self._spin_table is None:
+            basis = np.eye(vector.size).reshape(-1, *vector.shape)
+            spin_op = _pyscf().fci.spin_op
+            space = self.num_active, self.active_electrons
+            self._spin_table = np.stack([spin_op.contract_ss(each, *space).ravel() for each in basis])
+        return np.asarray(self._spin_table @ vector.ravel()).reshape(vector.shape)
 
     def _first(self, positions: np.ndarray, active: int | Sequence[int]) -> Guess:
         """The wave function at the reference geometry, from Hartree-Fock."""
@@ -220,15 +235,18 @@ class CASSCFSurfaces:
 
     def _converge(self, solver: Any, orbitals: np.ndarray, states: list[np.ndarray] | None) -> None:
         """Solve in place, to second order where the first way does not lead there."""
-        with warnings.catch_warnings(action="ignore"):
-            solver.kernel(orbitals, ci0=states)
-            if not solver.converged:
-                second = solver.newton()
-                second.max_cycle_macro = 100
-                second.kernel(orbitals, ci0=states)
-                for name in ("mo_coeff", "ci", "e_tot", "converged"):
-                    setattr(solver, name, getattr(second, name))
-                solver.fcisolver.e_states = second.fcisolver.e_states
+        try:
+            with warnings.catch_warnings(action="ignore"):
+                solver.kernel(orbitals, ci0=states)
+                if not solver.converged:
+                    second = solver.newton()
+                    second.max_cycle_macro = 100
+                    second.kernel(orbitals, ci0=states)
+                    for name in ("mo_coeff", "ci", "e_tot", "converged"):
+                        setattr(solver, name, getattr(second, name))
+                    solver.fcisolver.e_states = second.fcisolver.e_states
+        except (ValueError, RuntimeError, np.linalg.LinAlgError) as error:  # PySCF's words for a wave function gone astray
+            raise _Failure(f"the wave function did not converge ({error})") from error
         if not solver.converged or not np.isfinite(solver.e_states).all():
             raise _Failure("the wave function did not converge")
 

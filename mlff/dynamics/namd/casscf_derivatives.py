@@ -41,7 +41,7 @@ class Densities:
         inner[np.arange(num_core), np.arange(num_core)] = 2.0
         pairs = _product(inner, outer) + (0.5 * _product(inner, inner) if core else 0.0)
         pairs[active, active, active, active] += two
-        return cls(outer + inner if core else outer, sum(pairs.transpose(slots) for slots in _SLOTS) / 8)
+        return cls(outer + inner if core else outer, np.mean([pairs.transpose(slots) for slots in _SLOTS], axis=0))
 
     def __add__(self, other: Densities) -> Densities:
         return Densities(self.one + other.one, self.two + other.two)
