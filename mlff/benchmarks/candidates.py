@@ -11,7 +11,7 @@ import torch
 import yaml
 
 from mlff.calculators.ase import MLFFCalculator
-from mlff.models import ADAPTERS, MODELS, model_config
+from mlff.models import ADAPTERS, MODELS, TOPOLOGICAL, model_config
 from mlff.potential.checkpoint import load_potential
 from mlff.potential.potential import Potential
 
@@ -50,7 +50,7 @@ def build_potential(model: str) -> Potential:
         ValueError: no such model or option.
     """
     name, _, options = model.partition(":")
-    if name not in MODELS | ADAPTERS:
+    if name not in MODELS | ADAPTERS | TOPOLOGICAL:
         return load_potential(model)
     settings: dict[str, Any] = {}
     for option in filter(None, options.split(",")):

@@ -1,4 +1,4 @@
-"""``mlff benchmark``: speed, memory, growth and accuracy of models."""
+"""``mlff benchmark``: speed, memory, growth, accuracy and symmetry of models."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ COMMANDS = {
     "speed": ("mlff.cli.benchmark.speed", "Time MD steps and training, beside the machine's limit."),
     "growth": ("mlff.cli.benchmark.growth", "Draw time and memory against the number of atoms."),
     "accuracy": ("mlff.cli.benchmark.accuracy", "Train models under one budget and compare their errors."),
+    "symmetry": ("mlff.cli.benchmark.symmetry", "Measure which symmetries models have, beside those declared."),
     "data": ("mlff.cli.benchmark.data", "Time reading and importing data, beside the usual ways."),
 }
 
@@ -23,4 +24,5 @@ def command() -> None:
     mlff benchmark speed --model painn --model runs/painn --workload molecule.xyz
     mlff benchmark growth --model painn -o growth.png
     mlff benchmark accuracy SPEC.yaml
+    mlff benchmark symmetry
     """
