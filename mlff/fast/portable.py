@@ -113,6 +113,9 @@ def export_potential(potential: Potential) -> ExportedProgram:
     if potential.config.graph.kind != "radius":
         raise ValueError(f"a portable program connects all atoms within the cutoff; this potential's `graph.kind` is "
                          f"{potential.config.graph.kind}, which mlff alone computes")
+    if potential.model.symmetry == "none":
+        raise ValueError("a portable program is given vectors between atoms, and this potential's energy depends on where the "
+                         "atoms are, which mlff alone computes")
     if potential.config.model.topological:
         raise ValueError("a portable program has energies and forces, and this potential has no forces")
     function = _Function(potential).eval().requires_grad_(False)

@@ -122,6 +122,9 @@ class Program:
         if potential.config.graph.kind != "radius":
             raise CompilationError(f"compiled code connects all atoms within the cutoff, and this potential's `graph.kind` is "
                                    f"{potential.config.graph.kind}")
+        if potential.model.symmetry == "none":
+            raise CompilationError("compiled code is given vectors between atoms, and this potential's energy depends on where "
+                                   "the atoms are")
         if potential.config.model.topological:
             raise CompilationError("compiled code is for energies and forces, and this potential has no forces")
         self.tabulated = type(potential.model) in TABULATED

@@ -117,7 +117,7 @@ def polar_vectors(features: Tensor, irreps: Any) -> Tensor | None:
     The components of e3nn's ``1o`` are x, y and z.
     """
     parts = [
-        features[:, place].view(len(features), multiplicity, 3).transpose(1, 2)
+        features[:, place].unflatten(1, (multiplicity, 3)).transpose(1, 2)
         for place, (multiplicity, irrep) in zip(irreps.slices(), irreps)
         if irrep.l == 1 and irrep.p == -1
     ]

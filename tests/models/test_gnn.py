@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from mlff.fast import CompilationError, Program
+from mlff.fast.portable import export_potential
 from mlff.graph import build_graph
 from mlff.models import GNN, GNNConfig
 
@@ -47,3 +49,10 @@ def test_its_forces_push_and_turn_the_molecule() -> None:
     forces = make_potential("gnn")(graph)["forces"][:, 0]
     assert forces.sum(0).abs().max() > 1e-2
     assert torch.linalg.cross(graph.positions, forces).sum(0).abs().max() > 1e-2
+
+
+def test_code_that_is_given_vectors_between_atoms_is_not_made_of_it() -> None:
+    with pytest.raises(CompilationError, match="energy depends on where the atoms are"):
+        Program(make_potential("gnn"), compile=False)
+    with pytest.raises(ValueError, match="energy depends on where the atoms are"):
+        export_potential(make_potential("gnn"))
