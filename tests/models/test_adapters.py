@@ -10,7 +10,7 @@ import torch
 from scipy.special import spherical_jn
 
 from mlff.datasets import azobenzene
-from mlff.graph import Graph, build_graph
+from mlff.graph import Graph, GraphConfig, build_graph
 from mlff.models import ADAPTERS, build_model, model_config
 from mlff.models.adapter import building
 from mlff.models.dimenet import bessel_zeros, spherical_bessel, triplets
@@ -58,15 +58,15 @@ def test_dimenet_ends_where_its_embedding_does() -> None:
 def test_average_neighbors_are_counted_in_the_training_frames() -> None:
     data = azobenzene()
     frames = np.array([0, 700])
-    settings = with_average_neighbors(model_config("mace", cutoff=3.0), data, frames)
+    settings = with_average_neighbors(model_config("mace", cutoff=3.0), GraphConfig(), data, frames)
     counted = []
     for index in frames:
         distances = np.linalg.norm(data[int(index)].positions[:, None] - data[int(index)].positions, axis=-1)
         counted.append(((distances < 3.0).sum() - 24) / 24)
     assert settings.model_dump()["average_neighbors"] == pytest.approx(np.mean(counted), abs=0.006)
     given = model_config("mace", average_neighbors=7.0)
-    assert with_average_neighbors(given, data, frames) == given
-    assert with_average_neighbors(model_config("painn"), data, frames) == model_config("painn")
+    assert with_average_neighbors(given, GraphConfig(), data, frames) == given
+    assert with_average_neighbors(model_config("painn"), GraphConfig(), data, frames) == model_config("painn")
 
 
 def test_bessel_functions_and_their_zeros_are_scipys() -> None:
