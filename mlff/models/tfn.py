@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from types import ModuleType
 from typing import Any, Literal
 
 import torch
@@ -48,7 +50,7 @@ class TFNLayer(nn.Module):
 
     def __init__(self, config: TFNConfig, irreps_in: Any, irreps_out: Any) -> None:
         super().__init__()
-        o3, gates = required("e3nn.o3", model="tfn", extra="e3nn"), required("e3nn.nn", model="tfn", extra="e3nn")
+        o3, gates = part_of_e3nn(".o3"), part_of_e3nn(".nn")
         harmonics = o3.Irreps.spherical_harmonics(config.lmax)
         reached = {ir for _, a in irreps_in for _, b in harmonics for ir in a * b}
         scalars = o3.Irreps([(mul, ir) for mul, ir in irreps_out if ir.l == 0 and ir in reached])
@@ -93,7 +95,7 @@ class TFN(Adapter):
         super().__init__()
         self.config = config
         self.index_elements(config.species)
-        o3 = required("e3nn.o3", model="tfn", extra="e3nn")
+        o3 = part_of_e3nn(".o3")
         scalars = o3.Irreps(f"{config.num_features}x0e")
         hidden = o3.Irreps([
             (config.num_features, (degree, parity)) for degree in range(config.lmax + 1)
@@ -133,10 +135,26 @@ class TFN(Adapter):
 @contextmanager
 def unscripted() -> Iterator[None]:
     """Build e3nn's modules as plain torch, which can be traced; before torch 2.10 their default is TorchScript."""
-    e3nn = required("e3nn", model="tfn", extra="e3nn")
+    e3nn = part_of_e3nn()
     before = e3nn.get_optimization_defaults()
     e3nn.set_optimization_defaults(jit_script_fx=False)
     try:
         yield
     finally:
         e3nn.set_optimization_defaults(**before)
+
+
+def part_of_e3nn(name: str = "") -> ModuleType:
+    """e3nn or the module of it with this name, or an ImportError that says how to install it."""
+    if not recent_enough():
+        raise ImportError(f"the model `tfn` needs e3nn 0.6, and e3nn {version('e3nn')} is installed, as mace-torch wants it; "
+                          f'in another environment: pip install "mlff[e3nn]"')
+    return required(f"e3nn{name}", model="tfn", extra="e3nn")
+
+
+def recent_enough() -> bool:
+    """Whether e3nn, if there is one, is 0.6 or later: 0.4, which mace-torch wants, cannot be imported with today's torch."""
+    try:
+        return tuple(int(part) for part in version("e3nn").split(".")[:2]) >= (0, 6)
+    except PackageNotFoundError:
+        return True

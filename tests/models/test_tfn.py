@@ -20,9 +20,12 @@ from mlff.potential.checkpoint import load_potential, save_potential
 from mlff.potential.potential import Potential
 
 from .numpy_layers import envelope, links_within
-from .variants import CUTOFF, NUMBERS, POSITIONS, crystal, make_potential, molecule
+from .variants import CUTOFF, INSTALLED, NUMBERS, POSITIONS, crystal, make_potential, molecule
 
-o3 = pytest.importorskip("e3nn.o3", reason='pip install "mlff[e3nn]"')
+if "tfn" not in INSTALLED:
+    pytest.skip('e3nn 0.6 is not installed: pip install "mlff[e3nn]"', allow_module_level=True)
+from e3nn import o3  # noqa: E402
+
 F = 5
 
 
@@ -135,3 +138,9 @@ def test_atoms_without_neighbors_have_second_derivatives_too(dtype: torch.dtype)
     (results["forces"].square().sum() + results["energy"].sum()).backward()
     assert not results["forces"].any()
     assert all(p.grad is None or p.grad.isfinite().all() for p in potential.parameters())
+
+
+def test_an_older_e3nn_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mlff.models.tfn.version", lambda _: "0.4.4")
+    with pytest.raises(ImportError, match=r'needs e3nn 0.6, and e3nn 0.4.4 is installed.* pip install "mlff\[e3nn\]"'):
+        network()

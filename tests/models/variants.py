@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 
 from mlff.graph import Graph, build_graph
 from mlff.models import ADAPTERS, MODELS, TOPOLOGICAL, model_config
+from mlff.models.tfn import recent_enough
 from mlff.potential.potential import Potential
 
 ATOMIC_ENERGIES = {1: -13.6, 6: -1027.0, 7: -1480.0, 8: -2040.0}
@@ -45,7 +46,7 @@ WITHOUT_SYMMETRY = ("gnn",)
 
 PACKAGES = {"allegro": "allegro", "dimenet++": "torch_geometric", "mace": "mace", "nequip": "nequip", "tfn": "e3nn"}
 """What the models made of other packages' modules import: they are under contract where it is installed."""
-INSTALLED = [name for name in ADAPTERS if find_spec(PACKAGES[name])]
+INSTALLED = [name for name in ADAPTERS if find_spec(PACKAGES[name]) and (name != "tfn" or recent_enough())]
 NARROW = dict(triplet_features=8, readout_features=16)
 VARIANTS |= {name: (name, NARROW if name == "dimenet++" else {}) for name in INSTALLED}
 if "mace" in INSTALLED:
