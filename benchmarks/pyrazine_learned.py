@@ -123,6 +123,18 @@ def learn(data: Path, out: Path, minutes: float, features: int, *, parities: boo
         }))  # fmt: skip
 
 
+def symmetry_limits(data: Path, out: Path, minutes: float) -> None:
+    """Errors of couplings with and without parities of the states and labels of the atoms, all else alike."""
+    print("| parities | labelled atoms | energy meV | forces meV/Å | coupling h meV/Å |\n|---|---|---:|---:|---:|")
+    for parities, labelled in ((True, True), (True, False), (False, True)):
+        run = out / f"limits-{'parities' if parities else 'alike'}-{'labelled' if labelled else 'unlabelled'}"
+        learn(data, run, minutes, 32, parities=parities, labelled=labelled)
+        errors = json.loads((run / "summary.json").read_text())["errors"]["test"]
+        cells = [f"{errors[key]:.0f}" for key in
+                 ("energy_mae_meV", "forces_mae_meV_per_A", "interstate_coupling_mae_meV_per_A")]  # fmt: skip
+        print("| " + " | ".join(["yes" if parities else "no", "yes" if labelled else "no", *cells]) + " |")
+
+
 def populations_figure(reference: Ensemble, learned: Ensemble, path: Path) -> None:
     """Share of the trajectories in the upper state, and its mean quantum population, both with bands."""
     figure = new_figure(9.0, 3.6)
@@ -162,17 +174,23 @@ def compare(name: str, reference: Ensemble, other: Ensemble) -> str:
 @click.command()
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder of the runs.")
 @click.option("--figure", type=click.Path(path_type=Path, dir_okay=False), help="Picture of the populations.")
-@click.option("--minutes", default=12.0, show_default=True, help="Processor time of the training.")
-@click.option("--features", default=32, show_default=True, help="Of PaiNN.")
+@click.option("--minutes", default=8.0, show_default=True, help="Processor time of the training.")
+@click.option("--features", default=64, show_default=True, help="Of PaiNN.")
 @click.option("--count", default=200, show_default=True, help="Trajectories of each ensemble.")
 @click.option("--frames", default=150, show_default=True, help="Trajectories that frames are taken of, every 5 fs.")
-def main(out: Path, figure: Path | None, minutes: float, features: int, count: int, frames: int) -> None:
+@click.option("--limits", type=float, metavar="MINUTES", help="Only train for so long with and without what symmetry asks for.")
+def main(
+    out: Path, figure: Path | None, minutes: float, features: int, count: int, frames: int, limits: float | None
+) -> None:
     """Train, run both ensembles, print how they compare."""
     torch.set_num_threads(1)
     out.mkdir(parents=True, exist_ok=True)
     data = out / "pyrazine.h5"
     if not data.exists():
         write_frames(data, frames, round(5 / TIMESTEP))
+    if limits is not None:
+        symmetry_limits(data, out, limits)
+        return
     reference = ensemble(pyrazine(), out / "fixed.npz", count)
     turning = ensemble(TurningPotential(pyrazine()), out / "turning.npz", count)
     run = out / f"painn-{features}"
