@@ -64,7 +64,7 @@ def test_wheel_holds_the_package_the_weights_and_the_data(wheel):
     weights = {
         f"mlff/_models/{path.relative_to(ROOT / 'models')}" for path in (ROOT / "models").rglob("*") if path.is_file()
     }
-    assert not (package | weights | {"mlff/py.typed", "mlff/datasets/azobenzene.h5"}) - names
+    assert not (package | weights | {"mlff/py.typed", "mlff/datasets/azobenzene.h5", "mlff/datasets/ch2nh2.h5"}) - names
     metadata = wheel.name.split("-py3")[0] + ".dist-info"
     assert {name.split("/")[0] for name in names} == {"mlff", metadata}
 

@@ -42,7 +42,7 @@ def command(
 
     MODEL is a run folder, a checkpoint, a name that `mlff models` lists, or the folder of a committee, whose mean is
     measured, and its spread compared with the errors (--plot draws that, too). DATA a native HDF5 file, or the word
-    `azobenzene` or `chno` for a set inside the package; several files are used as one.
+    `azobenzene`, `chno` or `ch2nh2` for a set inside the package; several files are used as one.
 
     \b
     mlff evaluate azobenzene-painn azobenzene --plot parity.png

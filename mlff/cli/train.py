@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option(
     "--data", multiple=True, metavar="FILE.h5",
-    help="Data file, or `azobenzene` or `chno` inside the package; several (--data A.h5 --data B.h5) are used as one.",
+    help="Data file, or `azobenzene`, `chno` or `ch2nh2` inside the package; several (--data A.h5 --data B.h5) are one.",
 )  # fmt: skip
 @click.option("--split", metavar="NAME", help="Split of the data to train, validate and test on.")
 @click.option(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mlff.data.dataset import HDF5Dataset
 
-__all__ = ["EMBEDDED", "azobenzene", "chno"]
+__all__ = ["EMBEDDED", "azobenzene", "ch2nh2", "chno"]
 
 
 def azobenzene() -> HDF5Dataset:
@@ -18,6 +18,16 @@ def azobenzene() -> HDF5Dataset:
     in eV/angstrom. docs/formats.md has the two commands that made it from the full set.
     """
     return HDF5Dataset(Path(__file__).with_name("azobenzene.h5"))
+
+
+def ch2nh2() -> HDF5Dataset:
+    """Surface hopping of CH2NH2+ on three singlets, SA3-CASSCF(6,5)/6-31G*: ten trajectories of the bright state's decay.
+
+    Every 0.5 fs energies of all states, forces of the active one (the others are masked), couplings of all pairs, transition
+    dipoles, velocities, amplitudes, hops. The split "trajectory" holds whole trajectories out. docs/ch2nh2.md is its card;
+    `examples/casscf_hopping.py` made it.
+    """
+    return HDF5Dataset(Path(__file__).with_name("ch2nh2.h5"))
 
 
 def chno() -> HDF5Dataset:
@@ -31,5 +41,5 @@ def chno() -> HDF5Dataset:
     return HDF5Dataset(Path(__file__).with_name("chno.h5"))
 
 
-EMBEDDED: dict[str, Callable[[], HDF5Dataset]] = {"azobenzene": azobenzene, "chno": chno}
+EMBEDDED: dict[str, Callable[[], HDF5Dataset]] = {"azobenzene": azobenzene, "ch2nh2": ch2nh2, "chno": chno}
 """The words that stand for these sets where a data file is expected."""

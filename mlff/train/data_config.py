@@ -74,8 +74,8 @@ class DataConfig(Section):
     """What to learn from."""
 
     path: str | tuple[str, ...] = EMBEDDED_DATA
-    """A native HDF5 file (`mlff data import` makes one), or the word ``azobenzene`` or ``chno`` for a set inside the
-    package; or a list of files, which are used as one."""
+    """A native HDF5 file (`mlff data import` makes one), or the word ``azobenzene``, ``chno`` or ``ch2nh2`` for a set
+    inside the package; or a list of files, which are used as one."""
     split: str | None = None
     """Name of the split, which each file must have; ``time``, ``given`` or the only one where it is left out."""
     filter: FilterConfig = FilterConfig()

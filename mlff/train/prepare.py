@@ -71,11 +71,11 @@ class RunData:
 
 
 def open_dataset(*paths: str) -> HDF5Dataset:
-    """The dataset in a file, or in several as one; the words ``azobenzene`` and ``chno`` stand for files of the package."""
+    """The dataset in a file, or in several as one; the words of `EMBEDDED` stand for files of the package."""
     for path in paths:
         if path not in EMBEDDED and not Path(path).is_file():
             raise ValueError(f"there is no data file `{path}`; make one with `mlff data import`, or give the word "
-                             f"`azobenzene` or `chno` for a data set inside the package")
+                             f"`azobenzene`, `chno` or `ch2nh2` for a data set inside the package")
     if not set(paths) & EMBEDDED.keys():
         return HDF5Dataset(paths)
     return HDF5Dataset([EMBEDDED[path]().path if path in EMBEDDED else path for path in paths])

@@ -72,7 +72,7 @@ def test_labels_are_those_of_gfn2_xtb(corpus):
 
 
 def test_the_words_stand_for_the_sets_of_the_package(corpus):
-    assert set(EMBEDDED) == {"azobenzene", "chno"}
+    assert set(EMBEDDED) == {"azobenzene", "ch2nh2", "chno"}
     assert open_dataset("chno").path == corpus.path
     assert len(open_dataset("chno", "azobenzene")) == len(corpus) + 2194
     result = CliRunner().invoke(main, ["data", "info", "chno"])

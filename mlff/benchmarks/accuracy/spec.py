@@ -73,8 +73,8 @@ class Budget(Section):
 class DataEntry(DataConfig):
     """A data set: the keys of `data` of a training configuration, and how a file that is not native becomes one.
 
-    ``path`` may be a native file, the word ``azobenzene`` or ``chno``, or what `mlff data import` reads (an xxMD zip, an
-    rMD17 npz, extended xyz, ...), which is imported once into the folder of the runs.
+    ``path`` may be a native file, the word ``azobenzene``, ``chno`` or ``ch2nh2``, or what `mlff data import` reads (an
+    xxMD zip, an rMD17 npz, extended xyz, ...), which is imported once into the folder of the runs.
     """
 
     name: str | None = None

@@ -21,7 +21,7 @@ BOOKKEEPING = ("pbc", "active_state", "active_spin_state", "active_diagonal_stat
 def command(file: Path, system: str | None, as_json: bool) -> None:
     """What FILE holds: systems, states, frames, quantities with units and ranges, splits.
 
-    The words azobenzene and chno stand for the data sets inside the package.
+    The words azobenzene, chno and ch2nh2 stand for the data sets inside the package.
     """
     from mlff.data.summary import summarise
 

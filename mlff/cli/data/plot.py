@@ -41,7 +41,7 @@ def command(
 
     Energies along trajectories with active state and hops, gaps between states, forces, populations in time, internal
     coordinates. Without names a few trajectories are chosen evenly. What the frames do not allow is left out, and said.
-    The words azobenzene and chno stand for the data sets inside the package.
+    The words azobenzene, chno and ch2nh2 stand for the data sets inside the package.
 
     \b
     mlff data plot ch2nh2.h5

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def open_data(file: Path) -> HDF5Dataset:
-    """The data of ``file``, or the set inside the package for the words azobenzene and chno."""
+    """The data of ``file``, or the set inside the package for the words azobenzene, chno and ch2nh2."""
     from mlff.data import HDF5Dataset
     from mlff.datasets import EMBEDDED
 
