@@ -56,8 +56,8 @@ def test_quantities_agree_along_every_trajectory(hopping):
     for each in hopping.trajectories:
         rows = slice(each.first, each.first + each.count)
         columns = {name: system.read(name, rows) for name in QUANTITIES}
-        found = check_trajectory(columns, np.asarray(system.masses), name=each.name, owner=str(each.name), labels=system.state_labels,
-                                 pairs=((0, 1), (0, 2), (1, 2)))  # fmt: skip
+        found = check_trajectory(columns, np.asarray(system.masses), name=each.name, owner=str(each.name),
+                                 labels=system.state_labels, pairs=system.nac_pairs)  # fmt: skip
         assert not found.problems and found.figures["hop_mismatch"] == 0
         if each.count > 20:
             assert abs(found.figures["velocity_slope"] - 1) < 0.03
