@@ -3,8 +3,7 @@
 Topological models and a geometrical one learn the energies of the relaxed conformers of chno (`mlff.datasets`), each for as
 many minutes of processor time; whole molecules are held out. The table has the errors in the energies of held-out molecules
 and, of those with two conformers, the errors in their difference, its correlation with the reference, and in how many the lower
-one was found. One row more is the geometrical model with forces and hot frames, which are of no use to the others. A run that
-is finished is not computed again.
+one was found. A run that is finished is not computed again.
 """
 
 from __future__ import annotations
@@ -31,15 +30,12 @@ RELAXED = 0.05
 FRACTIONS = (0.7, 0.1, 0.2)
 TIE = 1e-5
 """eV; energies that differ by less, the rounding of float32, are not told apart."""
-ON_CONFORMERS = {"data": {"filter": {"max_force": RELAXED}}, "loss": {"energy": 1.0, "forces": 0.0}}
-SETTINGS: dict[str, dict[str, Any]] = {
-    "gcn": {"model": {"name": "gcn"}, **ON_CONFORMERS},
-    "mpnn": {"model": {"name": "mpnn"}, **ON_CONFORMERS},
-    "graph-transformer": {"model": {"name": "graph-transformer"}, **ON_CONFORMERS},
-    "painn, 64 features": {"model": {"name": "painn", "num_features": 64}, **ON_CONFORMERS},
-    "painn, 64 features, forces and hot frames": {"model": {"name": "painn", "num_features": 64}},
+MODELS: dict[str, dict[str, Any]] = {
+    "gcn": {"name": "gcn"},
+    "mpnn": {"name": "mpnn"},
+    "graph-transformer": {"name": "graph-transformer"},
+    "painn, 64 features": {"name": "painn", "num_features": 64},
 }
-"""What differs between the runs."""
 
 
 @dataclass(frozen=True)
@@ -99,13 +95,14 @@ def prepare(out: Path) -> HDF5Dataset:
 
 
 def run(title: str, data: HDF5Dataset, minutes: float, out: Path) -> Path:
-    """The folder of the finished run of these settings, which is trained where it is not there yet."""
+    """The folder of the finished run of this model, which is trained where it is not there yet."""
     folder = out / title.replace(", ", "-").replace(" ", "-")
     if not (folder / "summary.json").exists():
-        shared = {"epochs": 10_000, "batch_size": 16, "max_time": minutes, "clock": "processor", "out": str(folder)}
-        own = SETTINGS[title]
-        section = {"path": str(data.path), "split": "molecules", "validation_frames": 300, **own.get("data", {})}
-        train(TrainConfig.build({**shared, **own, "data": section}))
+        train(TrainConfig.build({
+            "data": {"path": str(data.path), "split": "molecules", "filter": {"max_force": RELAXED}, "validation_frames": 300},
+            "model": MODELS[title], "loss": {"energy": 1.0, "forces": 0.0}, "epochs": 10_000, "batch_size": 16,
+            "max_time": minutes, "clock": "processor", "out": str(folder),
+        }))  # fmt: skip
     return folder
 
 
@@ -125,7 +122,7 @@ def main(out: Path, minutes: float, only: tuple[str, ...]) -> None:
     molecules = [str(frame.trajectory) for frame in frames]
     reference = np.array([frame.energy[0] for frame in frames])
     lines, energies = [], np.zeros(0)
-    for title in only or SETTINGS:
+    for title in only or MODELS:
         potential = load_potential(run(title, data, minutes, out))
         energies = energies if len(energies) else potential.reference_energies()
         found = evaluate(potential, test).predictions["energy"][:, 0]

@@ -1,7 +1,8 @@
-"""A graph transformer: every atom attends to every other of its molecule, and what tells them apart are encodings of the
-Laplacian: Dwivedi, Bresson, "A generalization of transformer networks to graphs", arXiv:2012.09699 (2020). A token more, CLS,
-reads the molecule out: Devlin, Chang, Lee, Toutanova, "BERT", NAACL 2019, arXiv:1810.04805; Ying et al., "Do transformers
-really perform badly for graph representation?", NeurIPS 2021, arXiv:2106.05234. The attention is torch_geometric's.
+"""A graph transformer: every atom attends to every other of its molecule, beside messages along bonds (GPS: Rampášek, Galkin,
+Dwivedi, Luu, Wolf, Beaini, NeurIPS 2022, arXiv:2205.12454), and what tells atoms apart are encodings of the Laplacian (Dwivedi,
+Bresson, "A generalization of transformer networks to graphs", arXiv:2012.09699, 2020) and of degrees. A token more, CLS, reads
+the molecule out (Devlin, Chang, Lee, Toutanova, "BERT", NAACL 2019, arXiv:1810.04805; on graphs, with degrees: Ying et al., "Do
+transformers really perform badly for graph representation?", NeurIPS 2021, arXiv:2106.05234). The layers are torch_geometric's.
 
 Eigenvectors of the Laplacian have no sign, and those of a degenerate eigenvalue, which symmetric molecules have, no choice of
 basis either, so that a network that reads their components gives another energy when atoms are renumbered. Products of
@@ -23,6 +24,8 @@ from .model import MAX_ATOMIC_NUMBER, Features, Model
 from .topological import TopologicalConfig, connections, layers_for
 
 SHORTEST_TIME = 0.5
+MOST_NEIGHBORS = 12
+"""Atoms with more have the features of those with as many."""
 
 
 class GraphTransformerConfig(TopologicalConfig):
@@ -41,20 +44,30 @@ class GraphTransformerConfig(TopologicalConfig):
 
 
 class Block(nn.Module):
-    """Attention, then a network on every token; what comes in is normalised first and added to what comes out."""
+    """Messages along bonds beside attention among all, then a network on every token: what a layer of GPS is. What comes in is
+    normalised first and added to what comes out."""
 
-    def __init__(self, attention: nn.Module, num_features: int) -> None:
+    def __init__(self, config: GraphTransformerConfig) -> None:
         super().__init__()
-        self.attention = attention
+        layers, num_features = layers_for("graph-transformer"), config.num_features
         self.before = nn.LayerNorm(num_features)
+        self.messages = layers.GINConv(
+            nn.Sequential(nn.Linear(num_features, num_features), nn.SiLU(), nn.Linear(num_features, num_features)),
+            train_eps=True,
+        )  # fmt: skip
+        self.attention = layers.TransformerConv(
+            num_features, num_features // config.num_heads, heads=config.num_heads, edge_dim=config.num_times + 2
+        )
         self.network = nn.Sequential(
             nn.LayerNorm(num_features), nn.Linear(num_features, 2 * num_features), nn.SiLU(),
             nn.Linear(2 * num_features, num_features),
         )  # fmt: skip
 
-    def forward(self, x: Tensor, edge_index: Tensor, encodings: Tensor) -> Tensor:
-        """``x`` of every token, the pairs of tokens (source, target) ``[2, E]`` and their encodings ``[E, K]``; the new x."""
-        x = x + self.attention(self.before(x), edge_index, encodings)
+    def forward(self, x: Tensor, bonds: Tensor, pairs: Tensor, encodings: Tensor) -> Tensor:
+        """``x`` of every token, the atoms of bonds ``[2, E]``, all pairs of tokens of a molecule (source, target) ``[2, E']``
+        and their encodings ``[E', K]``; the new x."""
+        before = self.before(x)
+        x = x + self.messages(before, bonds) + self.attention(before, pairs, encodings)
         return x + self.network(x)
 
 
@@ -72,20 +85,12 @@ class GraphTransformer(Model):
     def __init__(self, config: GraphTransformerConfig) -> None:
         super().__init__()
         self.config = config
-        layers = layers_for("graph-transformer")
-        num_features, num_encodings = config.num_features, config.num_times + 2
+        num_features = config.num_features
         self.elements = nn.Embedding(MAX_ATOMIC_NUMBER + 1, num_features)
+        self.degrees = nn.Embedding(MOST_NEIGHBORS + 1, num_features)
         self.token = nn.Parameter(torch.randn(num_features))
         self.encode = nn.Linear(config.num_times, num_features)
-        self.blocks = nn.ModuleList(
-            Block(
-                layers.TransformerConv(
-                    num_features, num_features // config.num_heads, heads=config.num_heads, edge_dim=num_encodings
-                ),
-                num_features,
-            )
-            for _ in range(config.num_layers)
-        )  # fmt: skip
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.num_layers))
         self.last = nn.LayerNorm(num_features)
         times = SHORTEST_TIME * 2.0 ** torch.arange(config.num_times)  # powers of two are exact in every dtype
         self.register_buffer("times", times, persistent=False)
@@ -111,9 +116,11 @@ class GraphTransformer(Model):
         pairs, encoded = torch.stack((table[m, q], table[m, p])), encodings[m, p, q].to(self.token.dtype)
 
         own = kernels[molecule, place, place].to(self.token.dtype)
-        x = torch.cat((self.elements(graph.atomic_numbers) + self.encode(own), self.token.expand(num_molecules, -1)))
+        degrees = torch.bincount(edge_index[0], minlength=graph.num_atoms).clamp(max=MOST_NEIGHBORS)
+        atoms = self.elements(graph.atomic_numbers) + self.degrees(degrees) + self.encode(own)
+        x = torch.cat((atoms, self.token.expand(num_molecules, -1)))
         for block in self.blocks:
-            x = block(x, pairs, encoded)
+            x = block(x, edge_index, pairs, encoded)
         return Features(scalar=self.last(x[graph.num_atoms :]).index_select(0, molecule))
 
 
