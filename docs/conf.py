@@ -43,6 +43,7 @@ nb_execution_mode = "force"
 nb_execution_raise_on_error = True
 nb_execution_timeout = 1200  # seconds a cell; they take ten at most where nothing else runs
 nb_merge_streams = True
+nb_output_stderr = "remove"
 
 # Docstrings: Google's sections, types from the signatures, backticks for code.
 default_role = "literal"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 
 import numpy as np
 from ase.data import chemical_symbols
+from IPython import get_ipython
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
@@ -15,6 +17,17 @@ from mlff.figure import BLUE, DPI, GREY, VERMILION, new_figure
 ELEMENT_COLOURS = {1: "#FFFFFF", 6: "#9AA0A8", 7: "#7DB6E0", 8: "#F0907A"}
 SIGNS = LinearSegmentedColormap.from_list("signs", [BLUE, "#FFFFFF", VERMILION])
 """Blue below zero, white at zero, vermilion above."""
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as a page shows it."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=figure.dpi, facecolor="white")
+    return buffer.getvalue()
+
+
+if (shell := get_ipython()) is not None:  # figures here are not pyplot's, so notebooks have to be told how to show them
+    shell.display_formatter.formatters["image/png"].for_type(Figure, png)
 
 
 def panels(count: int, *, width: float = 3.2, height: float = 3.0, columns: int | None = None) -> tuple[Figure, list[Axes]]:
