@@ -27,6 +27,7 @@ extensions = [
     "sphinx_design",
     "command_pages",
     "paths_as_links",
+    "pictures_shown",
     "plain_docstrings",
     "python_names",
     "settings_signatures",
