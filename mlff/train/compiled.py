@@ -1,8 +1,9 @@
 """One training step's gradient as one compiled function: energies, forces, loss and its gradient traced together.
 
 Eager training runs some thousand small kernels a step, each of which writes what the next one reads. Traced as a whole
-(``make_fx`` through both levels of differentiation) they are fused by Inductor, and on a CPU sums over neighbours and products are
-done by kernels (``mlff/fast``): 2 to 5 times faster. The first step pays with minutes of compilation, so this is for longer runs.
+(``make_fx`` through both levels of differentiation) they are fused by Inductor, and on a CPU sums over neighbours and
+products are done by kernels (``mlff/fast``): 2 to 5 times faster. The first step pays with minutes of compilation, so this is
+for longer runs.
 """
 
 from __future__ import annotations
