@@ -25,7 +25,7 @@ from mlff.graph import Graph, build_graph
 from mlff.nn import scatter_sum
 from mlff.potential.potential import Potential
 
-from .program import NUM_ATOMS, NUM_EDGES, VectorGraph, quiet
+from .program import NUM_ATOMS, NUM_EDGES, VectorGraph, quiet, unfit
 
 FORMAT = "mlff portable potential"
 FORMAT_VERSION = 1
@@ -107,17 +107,9 @@ def export_potential(potential: Potential) -> ExportedProgram:
         ValueError: diabatic surfaces, labelled atoms, a graph of neighbours or bonds, no forces, or operations that cannot be
             traced.
     """
-    if potential.config.surfaces != "separate" or potential.config.labelled_atoms is not None:
-        raise ValueError("a portable program has separate energies of alike atoms; this potential has diabatic surfaces or "
-                         "labelled atoms, which mlff alone computes")
-    if potential.config.graph.kind != "radius":
-        raise ValueError(f"a portable program connects all atoms within the cutoff; this potential's `graph.kind` is "
-                         f"{potential.config.graph.kind}, which mlff alone computes")
-    if potential.model.symmetry == "none":
-        raise ValueError("a portable program is given vectors between atoms, and this potential's energy depends on where the "
-                         "atoms are, which mlff alone computes")
-    if potential.config.model.topological:
-        raise ValueError("a portable program has energies and forces, and this potential has no forces")
+    if (misfit := unfit(potential)) is not None:
+        has, but = misfit
+        raise ValueError(f"a portable program {has}; {but}, so run it with mlff itself")
     function = _Function(potential).eval().requires_grad_(False)
     state = {name: tensor.detach() for name, tensor in [*function.named_parameters(), *function.named_buffers()]}
     names = list(state)

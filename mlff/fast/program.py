@@ -105,6 +105,20 @@ class PairEnergy(nn.Module):
 Energy = TabulatedEnergy | PairEnergy
 
 
+def unfit(potential: Potential) -> tuple[str, str] | None:
+    """What compiled and portable code has, and what this potential has instead; None where they fit."""
+    config = potential.config
+    if config.surfaces != "separate" or config.labelled_atoms is not None:
+        return "has separate energies of alike atoms", "this potential has diabatic surfaces or labelled atoms"
+    if config.graph.kind != "radius":
+        return "connects all atoms within the cutoff", f"this potential's `graph.kind` is {config.graph.kind}"
+    if potential.model.symmetry == "none":
+        return "is given vectors between atoms", "this potential's energy depends on where the atoms are"
+    if config.model.topological:
+        return "has energies and forces", "this potential has no forces"
+    return None
+
+
 class Program:
     """Compiled energy and forces of a potential on the CPU, with its weights.
 
@@ -117,16 +131,9 @@ class Program:
     """
 
     def __init__(self, potential: Potential, compile: bool) -> None:
-        if potential.config.surfaces != "separate" or potential.config.labelled_atoms is not None:
-            raise CompilationError("compiled code is for separate energies of alike atoms, which this potential has not")
-        if potential.config.graph.kind != "radius":
-            raise CompilationError(f"compiled code connects all atoms within the cutoff, and this potential's `graph.kind` is "
-                                   f"{potential.config.graph.kind}")
-        if potential.model.symmetry == "none":
-            raise CompilationError("compiled code is given vectors between atoms, and this potential's energy depends on where "
-                                   "the atoms are")
-        if potential.config.model.topological:
-            raise CompilationError("compiled code is for energies and forces, and this potential has no forces")
+        if (misfit := unfit(potential)) is not None:
+            has, but = misfit
+            raise CompilationError(f"compiled code {has}, and {but}")
         self.tabulated = type(potential.model) in TABULATED
         module = TabulatedEnergy(potential) if self.tabulated else PairEnergy(potential)
         constants = TABULATED[type(potential.model)].constants(potential.model) if self.tabulated else []
