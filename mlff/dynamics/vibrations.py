@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,6 +21,9 @@ from .velocities import LINEAR
 
 HBAR = HARTREE * ATOMIC_TIME
 """eV fs: a hartree is hbar over the atomic unit of time."""
+HIGHEST = 4401.2
+"""1/cm: the harmonic frequency of H2, above which no molecule vibrates (H-F: 4138.3). Huber and Herzberg, Constants of
+Diatomic Molecules, 1979."""
 PAIRS_AT_ONCE = 4_000
 """Rows of the Hessian are computed together while rows x pairs stay below this, which bounds the memory."""
 
@@ -117,6 +121,12 @@ def normal_modes(hessian: ArrayLike, masses: ArrayLike, positions: ArrayLike | N
 
     Returns:
         3N - 6 modes of a molecule (3N - 5 of a linear one), 3N - 3 without positions.
+
+    Warns:
+        UserWarning: frequencies that no molecule has, above ``HIGHEST``.
+
+    Raises:
+        ValueError: a Hessian or masses that do not fit each other.
     """
     masses = np.asarray(masses, dtype=np.float64)
     second = np.asarray(hessian, dtype=np.float64)
@@ -130,7 +140,15 @@ def normal_modes(hessian: ArrayLike, masses: ArrayLike, positions: ArrayLike | N
     space = _internal_space(masses, None if positions is None else np.asarray(positions, dtype=np.float64))
     values, vectors = np.linalg.eigh(space.T @ (0.5 * (second + second.T) / np.outer(roots, roots)) @ space)
     omega = np.sign(values) * np.sqrt(np.abs(values) / KINETIC)  # rad/fs
-    return NormalModes(HBAR * omega / INVERSE_CM, (space @ vectors).T.reshape(-1, len(masses), 3), masses)
+    found = NormalModes(HBAR * omega / INVERSE_CM, (space @ vectors).T.reshape(-1, len(masses), 3), masses)
+    if too_high := int((found.frequencies > HIGHEST).sum()):
+        warnings.warn(
+            f"{too_high} of the {len(omega)} frequencies, up to {found.frequencies[-1]:,.0f} 1/cm, lie above the "
+            f"{HIGHEST:,.0f} 1/cm of H2 (harmonic; Huber and Herzberg 1979), and no molecule vibrates faster: the curvature of "
+            f"the energy is wrong here. Train the model longer, or check the geometry against those in its training data",
+            stacklevel=2,
+        )  # fmt: skip
+    return found
 
 
 def _internal_space(masses: Floats, positions: Floats | None) -> Floats:

@@ -1,8 +1,12 @@
 """``mlff vibrations``."""
 
+import warnings
+
 import numpy as np
 import pytest
 
+from mlff.potential.checkpoint import load_potential, save_potential
+from mlff.potential.potential import Potential
 from mlff.units import BOHR
 
 
@@ -25,6 +29,18 @@ def test_a_table_a_molden_file_and_arrays(working_folder, mlff):
     last = np.array([line.split() for line in named["FR-NORM-COORD"][-9:]], dtype=float)
     moved = arrays["modes"][-1] / np.sqrt(arrays["masses"])[:, None]
     np.testing.assert_allclose(last, moved / np.linalg.norm(moved), atol=1e-8)
+
+
+def test_frequencies_that_no_molecule_has_are_warned_of(working_folder, mlff):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert mlff("vibrations", "model", "ethanol.xyz").exit_code == 0
+    potential = load_potential("model")
+    stiff = Potential(potential.config.model_copy(update={"scale": 1000.0}))
+    stiff.load_state_dict(potential.state_dict())
+    save_potential(stiff, "stiff")
+    with pytest.warns(UserWarning, match="of the 21 frequencies, up to .* lie above .* Train the model longer"):
+        assert mlff("vibrations", "stiff", "ethanol.xyz", "--overwrite").exit_code == 0
 
 
 def test_existing_files_are_kept_unless_asked(working_folder, mlff):

@@ -1,5 +1,7 @@
 """Hessians are the derivatives of the forces; modes are those of textbooks, without translations and rotations."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from ase.vibrations.data import VibrationsData
 
 from mlff.calculators import MLFFCalculator
 from mlff.dynamics import hessian, normal_modes
+from mlff.dynamics.vibrations import HIGHEST
 from mlff.models import model_config
 from mlff.potential.config import PotentialConfig
 from mlff.potential.potential import Potential
@@ -156,6 +159,20 @@ def test_a_saddle_point_has_a_negative_frequency_that_no_zero_point_energy_count
     found = normal_modes(-springs(positions, [(0, 1)], 10.0), [1.0, 1.0], positions)
     assert found.num_imaginary == 1 and found.zero_point_energy == 0
     assert found.frequencies[0] == pytest.approx(-wavenumber(10.0, 0.5), rel=1e-6)
+
+
+@pytest.mark.parametrize(("share", "warned"), [(0.999, False), (1.001, True)])
+def test_a_frequency_above_that_of_hydrogen_is_warned_of(share, warned):
+    """H2 has the highest one: 575 N/m on half the mass of a hydrogen atom."""
+    positions = np.array([[0, 0, 0], [0, 0, 0.7414]])
+    constant = (share * HIGHEST / wavenumber(1.0, 0.5 * 1.00783)) ** 2
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = normal_modes(springs(positions, [(0, 1)], constant), [1.00783] * 2, positions)
+    assert found.frequencies == pytest.approx([share * HIGHEST], rel=1e-6)
+    expected = [f"1 of the 1 frequencies, up to {share * HIGHEST:,.0f} 1/cm, lie above the 4,401 1/cm of H2"] * warned
+    assert [str(each.message)[: len(expected[0])] for each in caught] == expected
+    assert constant * 16.02 == pytest.approx(575, rel=0.01)  # eV/angstrom^2 in N/m
 
 
 def test_angular_frequencies_are_in_radians_a_femtosecond():

@@ -231,6 +231,14 @@ def test_mistakes_end_in_sentences(model, initial, tmp_path):
     assert not (tmp_path / "new").exists()
 
 
+def test_vibrations_that_no_molecule_has_are_warned_of():
+    stiff = CartesianLVC(gap=1.0)
+    stiff.stiffness = 100 * stiff.stiffness
+    drawn = {"distribution": "wigner", "temperature": 300, "number": 1, "start_state": 1, "seed": 0}
+    with pytest.warns(UserWarning, match=r"of the 3 frequencies, up to .* lie above the 4,401 1/cm of H2"):
+        from_minimum(stiff, stiff.start, **drawn)
+
+
 class Unsure(CartesianLVC):
     """A committee, so to speak, that disagrees by what the atoms moved."""
 
