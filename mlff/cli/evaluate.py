@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mlff.cli.states import MEANING, METAVAR, parse_states
+
 if TYPE_CHECKING:
     from mlff.data import HDF5Dataset
 
@@ -22,8 +24,7 @@ if TYPE_CHECKING:
     help="Part of the split to evaluate; `all` takes every frame of the file.",
 )  # fmt: skip
 @click.option(
-    "--states", metavar="N|0,1,...",
-    help="The data's state for each state of the model (`1,` for one, 2 for the first two); as it was trained by default.",
+    "--states", metavar=METAVAR, help=f"The data's state for each state of the model: {MEANING}; as it was trained by default.",
 )  # fmt: skip
 @click.option("--json", "json_path", metavar="FILE", help="Write the errors as JSON.")
 @click.option("--plot", "plot_path", metavar="FILE.png", help="Draw predictions against references (energies, then forces).")
@@ -137,12 +138,7 @@ def parse_bins(text: str | None) -> list[int] | None:
 def chosen_states(text: str | None, extra: dict[str, Any], num_states: int) -> list[int]:
     """The data's state behind each of the model's: as given, as it was trained, or the same numbers."""
     if text is not None:
-        from mlff.train.data_config import state_list
-
-        parts = [str(part) for part in state_list(text)]
-        if not parts or not all(part.isdigit() for part in parts):
-            raise ValueError(f"--states is {text!r}; write whole numbers from 0 on, such as 0,1")
-        return [int(part) for part in parts]
+        return parse_states(text)
     trained = extra.get("states")
     return [int(state) for state in trained] if trained else list(range(num_states))
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mlff.cli.states import MEANING, METAVAR, parse_states
+
 if TYPE_CHECKING:
     from mlff.label.select import Selection
 
@@ -23,7 +25,7 @@ SHOWN = 20
 @click.option("--count", default=100, show_default=True, help="Structures to pick.")
 @click.option("--by", type=click.Choice(["forces", "energy", "gap"]), default="forces", show_default=True,
               help="Whose disagreement counts: the worst atom's force, the energy, or the gap to the next state.")
-@click.option("--states", metavar="0,1,...", help="Electronic states that count, from 0.  [default: all]")
+@click.option("--states", metavar=METAVAR, help=f"Electronic states that count: {MEANING}; all by default.")
 @click.option("--min-disagreement", default=0.0, show_default=True, help="Leave out what the members agree on, eV/Å or eV.")
 @click.option("--max-disagreement", type=float, help="Leave out where they disagree more: broken chemistry.")
 @click.option("--pool", default=10, show_default=True,
@@ -53,12 +55,13 @@ def command(model: str, structures: tuple[str, ...], output: Path, others: tuple
     from mlff.label.select import check_output, select, write_selection
 
     check_output(output, overwrite=options["overwrite"])
+    states = None if options["states"] is None else parse_states(options["states"])
     members = _members([model, *others], options["device"], options["dtype"])
     sources = [file for each in structures for file in _files(each)]
     with Progress(*Progress.get_default_columns(), MofNCompleteColumn(), console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("comparing", total=None)
         selection = select(
-            sources, members, count=options["count"], by=options["by"], states=_states(options["states"]),
+            sources, members, count=options["count"], by=options["by"], states=states,
             min_disagreement=options["min_disagreement"], max_disagreement=options["max_disagreement"], pool=options["pool"],
             every=options["every"], batch_size=options["batch_size"],
             progress=lambda done, total: bar.update(task, completed=done, total=total),
@@ -88,15 +91,6 @@ def _files(source: str) -> list[str]:
     from mlff.dynamics.namd.gather import native_files
 
     return [str(each) for each in native_files(Path(source))] if Path(source).is_dir() else [source]
-
-
-def _states(text: str | None) -> list[int] | None:
-    if text is None:
-        return None
-    words = [word.strip() for word in text.split(",") if word.strip()]
-    if not words or not all(word.isdigit() for word in words):
-        raise ValueError(f"--states is {text!r}; write whole numbers from 0 on, such as 0,1")
-    return [int(word) for word in words]
 
 
 def _summary(selection: Selection, options: dict[str, Any]) -> list[str]:

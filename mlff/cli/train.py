@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mlff.cli.states import MEANING, METAVAR
+
 if TYPE_CHECKING:
     from mlff.train.finish import RunResult
 
@@ -20,8 +22,7 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @click.option("--split", metavar="NAME", help="Split of the data to train, validate and test on.")
 @click.option(
-    "--states", metavar="N|0,1,...",
-    help="Electronic states to learn: the first N, or those of a list (`1,` is state 1 alone); all by default.",
+    "--states", metavar=METAVAR, help=f"Electronic states to learn: {MEANING}; all by default.",
 )  # fmt: skip
 @click.option(
     "--nac", is_flag=False, flag_value="interstate", default=None, metavar="[interstate|direct]",

@@ -44,9 +44,20 @@ def test_structures_are_picked_and_told(folder, mlff):
     assert "3 structures written to next.xyz" in told.stdout and "many.xyz, " in told.stdout and "gap eV" in told.stdout
     assert len(read("next.xyz", index=":")) == 3
     again = mlff("select", "four/member-0", "many.xyz", "--with", "four/member-1", "-o", "next.xyz", "--overwrite",
-                 "--count", "30", "--by", "gap", "--states", "0", "--device", "cpu")  # fmt: skip
+                 "--count", "30", "--by", "gap", "--states", "0,", "--device", "cpu")  # fmt: skip
     assert again.exit_code == 0, again.output
     assert "disagreement    gap, eV" in again.stdout and "fewer than asked for" in again.stderr
+
+
+def test_a_number_of_states_is_how_many_from_the_first(folder, mlff):
+    picked = {}
+    for states in ("1", "0,", "2", "0,1", "1,"):
+        told = mlff("select", "four", "many.xyz", "-o", "next.xyz", "--states", states, "--count", "1", "--overwrite",
+                    "--by", "energy", "--device", "cpu")  # fmt: skip
+        assert told.exit_code == 0, told.output
+        picked[states] = next(line for line in told.stdout.splitlines() if line.startswith("disagreement"))
+    assert picked["1"] == picked["0,"] and picked["2"] == picked["0,1"]
+    assert len({picked["1"], picked["2"], picked["1,"]}) >= 2
 
 
 def test_a_run_of_surface_hopping_that_stopped_where_the_members_disagree(folder, mlff):
@@ -100,8 +111,10 @@ def test_mistakes_end_in_a_sentence(folder, mlff):
         ("four", "many.xyz", "-o", "next.h5"): "`next.h5` does not end in .xyz or .extxyz",
         ("four", "many.xyz", "-o", "many.xyz"): "many.xyz exists already; choose another name, or give `--overwrite`",
         ("four", "many.xyz", "-o", "no/next.xyz"): "the folder no does not exist; make it first",
-        ("four", "many.xyz", "-o", "next.xyz", "--states", "a"): "--states is 'a'; write whole numbers from 0 on",
-        ("four", "many.xyz", "-o", "next.xyz", "--states", "2"): "the models have the states 0 to 1",
+        ("four", "many.xyz", "-o", "next.xyz", "--states", "a"): "--states is 'a'; write how many, from the first,",
+        ("four", "many.xyz", "-o", "next.xyz", "--states", "0"): "write `0,` with a comma",
+        ("four", "many.xyz", "-o", "next.xyz", "--states", "3"): "`states` are [0, 1, 2]; the models have the states 0 to 1",
+        ("four", "many.xyz", "-o", "next.xyz", "--states", "2,"): "`states` are [2]; the models have the states 0 to 1",
         ("four", "many.xyz", "-o", "next.xyz", "--count", "0"): "`count` is 0; give a whole number, 1 or more",
         ("four", "many.xyz", "-o", "next.xyz", "--min-disagreement", "99"): "no disagreement of the 12 structures is between",
     }.items():
