@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 @click.option("--restart", is_flag=True, help="Continue the output's simulation; --steps counts from its start.")
 @click.option("--plot", metavar="FILE.png", help="Draw total energy and temperature over time.")
 @click.option("--max-temperature", type=float, help="Stop above this, K.  [default: 20 times the start, at least 5000]")
+@click.option("--max-disagreement", type=float, help="Stop a simulation where a committee's forces deviate more, eV/Å.")
 @click.option("--state", default=0, show_default=True, help="Electronic state.")
 @click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True)
 @click.option("--device", help="cpu, cuda or cuda:N.  [default: a GPU where there is one]")
@@ -37,20 +38,22 @@ if TYPE_CHECKING:
 def command(
     model: str, structure: str, ensemble: str, temperature: float | None, time_fs: float | None, steps: int | None,
     timestep: float, equilibrate: float, friction: float, seed: int | None, interval: int, replicas: int | None,
-    output: str | None, restart: bool, plot: str | None, max_temperature: float | None, state: int, dtype: str,
-    device: str | None, compile: bool, overwrite: bool,
+    output: str | None, restart: bool, plot: str | None, max_temperature: float | None,
+    max_disagreement: float | None, state: int, dtype: str, device: str | None, compile: bool, overwrite: bool,
 ) -> None:  # fmt: skip
     """Simulate STRUCTURE (any file that ASE reads; FILE@0 for a certain frame) with MODEL.
 
-    MODEL is a name that `mlff models` lists, a checkpoint, or the folder of a training run. Beside the trajectory stand
-    a table of the energies (.csv) and the state for --restart (.state.npz).
+    MODEL is a name that `mlff models` lists, a checkpoint, or the folder of a training run or of a committee. Beside the
+    trajectory stand a table of the energies (.csv) and the state for --restart (.state.npz).
 
     With --replicas each simulation has files of its own (NAME-00.traj, NAME-01.traj, ...), and STRUCTURE may name several
     starts, which are taken in turn: FILE@: for all frames, FILE@0:8 for eight.
+
+    Exit code 1: a simulation stopped early. One that passes --max-disagreement keeps the frame where it does as its last.
     """
     from mlff.calculators import make_calculator
     from mlff.cli.replicas import replica_starts, simulate
-    from mlff.dynamics import SimulationExploded, run_md
+    from mlff.dynamics import SimulationStopped, run_md
     from mlff.dynamics.record import simulation_files
     from mlff.dynamics.replicas import replica_file
     from mlff.dynamics.structures import check_outputs, read_structure
@@ -73,7 +76,7 @@ def command(
     options: dict[str, Any] = dict(
         steps=num_steps, ensemble=ensemble, timestep=timestep, temperature=temperature, friction=friction,
         equilibrate=_num_steps("--equilibrate", equilibrate, timestep), seed=seed, interval=interval, restart=restart,
-        overwrite=overwrite, max_temperature=max_temperature,
+        overwrite=overwrite, max_temperature=max_temperature, max_disagreement=max_disagreement,
     )  # fmt: skip
     title = _title(Path(structure).name, ensemble, temperature, timestep)
     if replicas is not None:
@@ -85,7 +88,7 @@ def command(
     with _Progress(num_steps) as progress:
         try:
             simulation = run_md(starts[0], trajectory=trajectory, callback=progress.update, **options)
-        except SimulationExploded as error:
+        except SimulationStopped as error:
             simulation, failure = error.simulation, error
     _print_summary(simulation, trajectory, progress.steps_done, clock.perf_counter() - start)
     if picture is not None and len(simulation.energies.time):

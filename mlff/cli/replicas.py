@@ -30,7 +30,7 @@ def replica_starts(structure: str, count: int) -> list[Atoms]:
 def simulate(
     starts: list[Atoms], trajectory: Path, picture: Path | None, title: str, progress: Any, **options: Any
 ) -> None:
-    """Run, print a line a replica, draw; exit code 1 where one of them exploded."""
+    """Run, print a line a replica, draw; exit code 1 where one of them stopped early."""
     from mlff.dynamics import run_replicas
     from mlff.dynamics.replica_plot import plot_replicas
 

@@ -13,6 +13,7 @@ from ase import Atoms, units
 from ase.md.langevin import Langevin
 from ase.md.verlet import VelocityVerlet
 
+from .limits import Limits
 from .md_state import Settings
 from .record import Record, Row, Simulation, simulation_files
 from .structures import check_outputs
@@ -34,6 +35,7 @@ def run_md(
     restart: bool = False,
     overwrite: bool = False,
     max_temperature: float | None = None,
+    max_disagreement: float | None = None,
     callback: Callable[[Row], None] | None = None,
 ) -> Simulation:
     """Simulate a copy of `atoms` with its calculator.
@@ -55,25 +57,29 @@ def run_md(
         restart: continue from that state, exactly as if the run had never stopped.
         overwrite: replace files that exist.
         max_temperature: K, above which the simulation counts as exploded; 20 times the temperature, at least 5000 K.
+        max_disagreement: eV/angstrom; of a committee: the simulation stops on the first structure where the standard
+            deviation of the force on an atom is larger, and that is its last frame, between two intervals, too.
         callback: called with every logged row, ``(step, time, potential, kinetic, total, temperature)``; steps of the
             equilibration are negative.
 
     Raises:
         ValueError: arguments that do not fit each other, files in the way, a structure that the model refuses.
         SimulationExploded: energies are not finite, atoms collide, or the temperature passes `max_temperature`.
+        CommitteeDisagrees: the forces deviate by more than `max_disagreement`.
     """
     settings = checked_settings(atoms, steps, ensemble, timestep, temperature, friction, equilibrate, seed, interval)
-    check_max_temperature(max_temperature)
+    limits = Limits(max_temperature, max_disagreement)
+    limits.check(atoms.calc)
     path = None if trajectory is None else check_suffix(trajectory)
     if restart:
         if path is None:
             raise ValueError("a restart needs the `trajectory` of the simulation to continue")
         record = Record.go_on(atoms, settings, path, steps=steps, seed_given=seed is not None,
-                              max_temperature=max_temperature, callback=callback)
+                              limits=limits, callback=callback)
     else:
         if path is not None:
             check_outputs(simulation_files(path), overwrite=overwrite)
-        record = Record.start(atoms, settings, path, max_temperature=max_temperature, callback=callback)
+        record = Record.start(atoms, settings, path, limits=limits, callback=callback)
     try:
         _advance(record, steps)
     finally:
@@ -87,7 +93,11 @@ def _advance(record: Record, steps: int) -> None:
     atoms, settings = record.atoms, record.settings
     integrator = make_integrator(atoms, settings, record.rng, record.step)
     forces = atoms.get_forces(md=True)
-    while record.step < steps:
+    while True:
+        if record.is_unsure(atoms.calc.results.get("forces_uncertainty")):
+            raise record.doubt()
+        if record.step >= steps:
+            return
         try:
             forces = integrator.step(forces=forces)
         except ValueError as error:  # a calculator that refuses the positions that the last step led to
@@ -142,9 +152,3 @@ def checked_settings(
     drawn = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
     return Settings(ensemble, float(timestep), None if temperature is None else float(temperature), float(friction),
                     equilibrate, interval, drawn)
-
-
-def check_max_temperature(max_temperature: float | None) -> None:
-    """Raise ValueError for a limit that is none."""
-    if max_temperature is not None and not max_temperature > 0:
-        raise ValueError(f"`max_temperature` is {max_temperature} K; give a positive temperature or None")

@@ -10,6 +10,7 @@ import numpy as np
 from ase import Atoms, units
 
 from .conservation import EnergyLog, append_row, read_rows, write_rows
+from .limits import Limits, disagreement_sentence, largest_deviation
 from .md_state import Settings, State
 from .trajectory import TrajectoryFile, keep_first_frames
 from .velocities import draw_velocities, take_out_drift
@@ -31,12 +32,20 @@ class Simulation:
     """Steps after equilibration."""
 
 
-class SimulationExploded(RuntimeError):
-    """A simulation that left physics; `simulation` holds it up to there."""
+class SimulationStopped(RuntimeError):
+    """A simulation that ended before its time; `simulation` holds it up to there."""
 
     def __init__(self, message: str, simulation: Simulation) -> None:
         super().__init__(message)
         self.simulation = simulation
+
+
+class SimulationExploded(SimulationStopped):
+    """A simulation that left physics."""
+
+
+class CommitteeDisagrees(SimulationStopped):
+    """A simulation that came to a geometry on which a committee disagrees, which is its last."""
 
 
 class Record:
@@ -50,7 +59,7 @@ class Record:
         num_degrees: degrees of freedom that carry kinetic energy.
         rows: logged so far.
         path: of the trajectory, if any; frames are appended where there are rows.
-        max_temperature: K, above which the simulation counts as exploded; None: 20 times the start, at least 5000 K.
+        limits: where the simulation ends before its time.
         callback: called with every logged row.
     """
 
@@ -64,14 +73,15 @@ class Record:
         num_degrees: int,
         rows: list[Row],
         path: Path | None,
-        max_temperature: float | None,
+        limits: Limits,
         callback: Callable[[Row], None] | None,
     ) -> None:
         self.atoms, self.settings, self.rng, self.step, self.num_degrees = atoms, settings, rng, step, num_degrees
         self.rows, self.callback = rows, callback
         self.path, self._frames = path, None if path is None or not rows else TrajectoryFile(path, append=True)
         start = max(settings.temperature or 0.0, self.temperature())
-        self.max_temperature = max_temperature if max_temperature is not None else max(5000.0, 20 * start)
+        self.max_temperature = max(5000.0, 20 * start) if limits.max_temperature is None else limits.max_temperature
+        self.max_disagreement = limits.max_disagreement
 
     @classmethod
     def start(
@@ -80,7 +90,7 @@ class Record:
         settings: Settings,
         path: Path | None,
         *,
-        max_temperature: float | None,
+        limits: Limits,
         callback: Callable[[Row], None] | None,
     ) -> Record:
         """A new simulation of a copy of `atoms`; files of its names go."""
@@ -90,7 +100,7 @@ class Record:
         for file in () if path is None else simulation_files(path):
             file.unlink(missing_ok=True)
         return cls(moving, settings, rng, step=-settings.equilibrate, num_degrees=num_degrees, rows=[], path=path,
-                   max_temperature=max_temperature, callback=callback)
+                   limits=limits, callback=callback)
 
     @classmethod
     def go_on(
@@ -101,7 +111,7 @@ class Record:
         *,
         steps: int,
         seed_given: bool,
-        max_temperature: float | None,
+        limits: Limits,
         callback: Callable[[Row], None] | None,
     ) -> Record:
         """The simulation that left its state beside the trajectory `path`, from there on; surplus in its files goes.
@@ -117,7 +127,7 @@ class Record:
         moving, rng = _copy(atoms), np.random.default_rng(state.settings.seed)
         rows = _continue(state, moving, rng, path)
         return cls(moving, state.settings, rng, step=state.step, num_degrees=state.num_degrees, rows=rows, path=path,
-                   max_temperature=max_temperature, callback=callback)
+                   limits=limits, callback=callback)
 
     def begin(self, steps: int) -> None:
         """Log the first structure of a new simulation, or the last one of a continued one that is over."""
@@ -143,8 +153,7 @@ class Record:
             self.rows.append(row)
         if self.path is not None:
             if step >= 0:
-                self._frames = self._frames or TrajectoryFile(self.path)
-                self._frames.write(self.atoms)
+                self._write_frame(self.path)
                 append_row(_table_path(self.path), row)
             # A last frame between two intervals goes when the simulation is continued: it is as if it had not stopped.
             num_frames = len(self.rows) - (step > 0 and step % self.settings.interval != 0)
@@ -173,6 +182,22 @@ class Record:
             self.result(),
         )
 
+    def is_unsure(self, deviations: np.ndarray | None) -> bool:
+        """Whether a committee disagrees too much, its forces' standard deviations being ``[N, 3]`` eV/angstrom."""
+        if self.max_disagreement is None or deviations is None:
+            return False
+        return bool(largest_deviation(deviations) > self.max_disagreement)
+
+    def doubt(self) -> CommitteeDisagrees:
+        """Keep the frame of this step, in equilibration as the only one; the error that ends the simulation there."""
+        assert self.max_disagreement is not None
+        if not self.rows or self.rows[-1][0] != self.step:
+            self.keep()
+            if self.step < 0 and self.path is not None:
+                self._write_frame(self.path)
+        where = f"after step {self.step} ({self.step * self.settings.timestep:g} fs)"
+        return CommitteeDisagrees(f"{where} {disagreement_sentence(self.max_disagreement)}", self.result())
+
     def result(self) -> Simulation:
         """What there is so far."""
         energies = EnergyLog.from_rows(list(self.rows), len(self.atoms))
@@ -186,6 +211,10 @@ class Record:
         """Close the trajectory."""
         if self._frames is not None:
             self._frames.close()
+
+    def _write_frame(self, path: Path) -> None:
+        self._frames = self._frames or TrajectoryFile(path)
+        self._frames.write(self.atoms)
 
     def _temperature_of(self, kinetic: float) -> float:
         return 2 * kinetic / (units.kB * self.num_degrees) if self.num_degrees else 0.0

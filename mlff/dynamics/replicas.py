@@ -1,7 +1,7 @@
 """Many simulations of one molecule or crystal moved together, by one call of the potential a step.
 
 Replica k is the simulation that `run_md` makes of its start with the seed ``seed + k``, to rounding, and keeps the same
-files. One that explodes is reported and the others go on.
+files. One that explodes, or on which a committee disagrees, is reported and the others go on.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
-from .md import check_max_temperature, checked_settings, make_integrator
+from .limits import Limits
+from .md import checked_settings, make_integrator
 from .record import Record, Row, Simulation, has_state, simulation_files
 from .structures import check_outputs
 from .trajectory import check_suffix
@@ -47,6 +48,7 @@ def run_replicas(
     restart: bool = False,
     overwrite: bool = False,
     max_temperature: float | None = None,
+    max_disagreement: float | None = None,
     callback: Callable[[int, Row, Atoms], None] | None = None,
 ) -> Replicas:
     """Simulate copies of structures together, with the calculator of the first.
@@ -58,8 +60,8 @@ def run_replicas(
             ``a.traj`` stands for ``a-00.traj``, ``a-01.traj`` and so on, each with its table and its state.
         restart: go on from the states; replicas that have none yet start anew, and those that are behind catch up first.
         callback: called with every logged row as ``(replica, row, atoms)``; the atoms are not to be changed.
-        steps, ensemble, timestep, temperature, friction, equilibrate, seed, interval, overwrite, max_temperature: as of
-            `run_md`; replica k has the seed ``seed + k``.
+        steps, ensemble, timestep, temperature, friction, equilibrate, seed, interval, overwrite, max_temperature,
+            max_disagreement: as of `run_md`; replica k has the seed ``seed + k``.
 
     Raises:
         ValueError: as of `run_md`, and starts that differ in more than positions and velocities.
@@ -67,7 +69,8 @@ def run_replicas(
     settings = checked_settings(
         _checked_starts(starts, temperature), steps, ensemble, timestep, temperature, friction, equilibrate, seed, interval
     )
-    check_max_temperature(max_temperature)
+    limits = Limits(max_temperature, max_disagreement)
+    limits.check(starts[0].calc)
     path = None if trajectory is None else check_suffix(trajectory)
     if restart and path is None:
         raise ValueError("a restart needs the `trajectory` of the simulations to continue")
@@ -89,10 +92,10 @@ def run_replicas(
             mine = replace(settings, seed=settings.seed + k)
             tell = None if callback is None else partial(_tell, callback, k, records)
             if own is not None and on_disk[k]:
-                record = Record.go_on(atoms, mine, own, steps=steps, seed_given=seed is not None,
-                                      max_temperature=max_temperature, callback=tell)
+                record = Record.go_on(atoms, mine, own, steps=steps, seed_given=seed is not None, limits=limits,
+                                      callback=tell)
             else:
-                record = Record.start(atoms, mine, own, max_temperature=max_temperature, callback=tell)
+                record = Record.start(atoms, mine, own, limits=limits, callback=tell)
             records.append(record)
         failures = _advance(records, calculator, steps)
     finally:
@@ -144,8 +147,11 @@ def _in_words(constraints: list[Any]) -> str:
 def _advance(records: list[Record], calculator: Any, steps: int) -> list[str | None]:
     """Move all to `steps`: those that are behind first, until they can go together with the next."""
     failures: list[str | None] = [None] * len(records)
-    for record in records:
+    for k, record in enumerate(records):
         record.begin(steps)
+        if record.max_disagreement is not None:
+            record.atoms.get_forces()
+            failures[k] = str(record.doubt()) if _unsure([record], calculator.results) else None
     while True:
         going = [record for record, failure in zip(records, failures) if failure is None and record.step < steps]
         if not going:
@@ -158,7 +164,7 @@ def _advance(records: list[Record], calculator: Any, steps: int) -> list[str | N
 
 
 def _move_together(records: list[Record], calculator: Any, until: int, steps: int) -> dict[Record, str]:
-    """Move simulations that are at the same step to `until`, or to the step at which some explode; these and why."""
+    """Move simulations that are at the same step to `until`, or to the step at which some must stop; these and why."""
     atoms, random = _side_by_side(records), _RandomNumbers(records)
     atoms.calc = calculator.side_by_side(len(records))
     start, settings = records[0].step, records[0].settings
@@ -176,14 +182,16 @@ def _move_together(records: list[Record], calculator: Any, until: int, steps: in
             _hand_back(records, step - 1, before[0], before[1])
             return {record: str(record.explosion(step, reason)) for record, reason in refused.items()}
         exploded = _faults(records, atoms, forces)
-        if exploded or step == until or step % settings.interval == 0:
+        unsure = [record for record in _unsure(records, atoms.calc.results) if record not in exploded]
+        if exploded or unsure or step == until or step % settings.interval == 0:
             _hand_back(records, step, atoms.get_positions(), atoms.get_momenta())
             _hand_back_results(records, atoms.calc.results)
             for record in records:
                 if record not in exploded:
                     _end_step(record, steps)
-        if exploded:
-            return {record: str(record.explosion(step, reason)) for record, reason in exploded.items()}
+        if exploded or unsure:
+            explosions = {record: str(record.explosion(step, reason)) for record, reason in exploded.items()}
+            return explosions | {record: str(record.doubt()) for record in unsure}
     return {}
 
 
@@ -239,6 +247,14 @@ def _faults(records: list[Record], atoms: Atoms, forces: np.ndarray) -> dict[Rec
     kinetic = 0.5 * (atoms.get_momenta() ** 2 / atoms.get_masses()[:, None]).reshape(count, -1).sum(axis=1)
     found = {record: record.fault(own, float(k)) for record, own, k in zip(records, np.split(forces, count), kinetic)}
     return {record: reason for record, reason in found.items() if reason is not None}
+
+
+def _unsure(records: list[Record], results: dict[str, Any]) -> list[Record]:
+    """Replicas on which the committee disagrees too much."""
+    if records[0].max_disagreement is None:
+        return []
+    deviations = np.split(results["forces_uncertainty"], len(records))
+    return [record for record, own in zip(records, deviations) if record.is_unsure(own)]
 
 
 def _refused(records: list[Record], atoms: Atoms, calculator: Any) -> dict[Record, str]:

@@ -2,8 +2,13 @@
 
 import numpy as np
 import pytest
+import torch
 from ase.build import molecule
 from ase.io import read, write
+
+from mlff.models import model_config
+from mlff.potential.checkpoint import save_potential
+from mlff.potential.potential import Potential
 
 
 def test_a_simulation_with_everything(working_folder, mlff):
@@ -89,6 +94,30 @@ def test_a_replica_that_explodes_is_named_and_the_exit_code_is_1(working_folder,
     assert "Replica 00 stopped: the simulation exploded at step" in result.stderr and "Replica 01" in result.stderr
 
 
+@pytest.fixture
+def committee(working_folder):
+    """``four`` in the working folder, two untrained members."""
+    for number in range(2):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(number)
+            model = model_config("painn", num_features=8, num_layers=1, cutoff=4.0)
+            save_potential(Potential.build(model, species=(1, 6, 8), scale=0.3), working_folder / f"four/member-{number}")
+    return working_folder
+
+
+def test_a_committee_that_disagrees_ends_the_simulation_with_exit_code_1(committee, mlff):
+    common = ("four", "ethanol.xyz", "--steps", "9", "--seed", "0", "--max-disagreement", "1e-4")
+    result = mlff("md", *common, "-o", "a.xyz")
+    assert result.exit_code == 1
+    reason = "after step 0 (0 fs) the committee's forces deviate by more than 0.0001 eV/angstrom."
+    assert result.stderr.strip() == f"Stopped: {reason}" and "a.xyz (1 frames)" in result.stdout
+    assert len(read("a.xyz", ":")) == 1
+    result = mlff("md", *common, "--replicas", "2", "-o", "b.xyz")
+    assert result.exit_code == 1
+    assert result.stderr.strip().splitlines() == [f"Replica 0{k} stopped: {reason}" for k in range(2)]
+    assert mlff("md", *common[:-1], "100", "--restart", "-o", "a.xyz").exit_code == 0
+
+
 MISTAKES = [
     (("model", "nowhere.xyz"), "there is no structure file `nowhere.xyz`"),
     (("modle", "ethanol.xyz"), "called `modle`"),
@@ -106,6 +135,9 @@ MISTAKES = [
     (("model", "ethanol.xyz", "-o", "a.dcd"), "suffix '.dcd'"),
     (("model", "ethanol.xyz", "-o", "ethanol.xyz", "--overwrite"), "is given twice or is the input itself"),
     (("model", "ethanol.xyz", "--plot", "a.txt"), "suffix '.txt'; use .png"),
+    (("model", "ethanol.xyz", "--max-disagreement", "0.5"), "one model cannot disagree with itself; give the folder of a"),
+    (("model", "ethanol.xyz", "--max-disagreement", "-1"), "`max_disagreement` is -1.0; give a positive number"),
+    (("model", "ethanol.xyz", "--replicas", "2", "--max-disagreement", "1"), "one model cannot disagree with itself"),
     (("model", "ethanol.xyz", "--restart"), "nothing to continue from"),
     (("model", "ethanol.xyz", "--ensemble", "npt"), "'npt' is not one of 'nve', 'langevin'"),
     (("model", "ethanol.xyz", "--replicas", "0"), "--replicas is 0; give 1 or more"),

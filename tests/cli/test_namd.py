@@ -89,6 +89,7 @@ MISTAKES = [
     (("states", "--initial", "frames.xyz"), "say in which state to begin (--start-state)"),
     (("states", "--initial", "frames.xyz", "--start-state", "3"), "the potential has the states 0 to 2"),
     (("states", "--initial", "frames.xyz", "--start-state", "1", "--trajectories", "0"), "--trajectories is 0"),
+    (("states", "--initial", "frames.xyz", "--start-state", "1", "--max-disagreement", "1"), "one model cannot disagree with"),
     (("states", "--initial", "frames.xyz", "--start-state", "1", "--timestep", "0"), "`timestep` is 0.0"),
     (("states", "--initial", "frames.xyz", "--start-state", "1", "--yield", "x"), "names no product"),
     (("states", "--initial", "frames.xyz", "--start-state", "1", "--out", "states"), "`states` exists already"),

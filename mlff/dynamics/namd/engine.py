@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from ...units import KINETIC
+from ..limits import check_disagreement_known, disagreement_sentence
 from .couplings import curvature_couplings, vector_couplings
 from .decoherence import decohere
 from .electronic import ElectronicStep, hamiltonian, propagate
@@ -104,7 +105,8 @@ class SurfaceHopping:
         """The same for trajectories all of which run."""
         new, places, reasons = self._move(swarm)
         unsure = np.flatnonzero((reasons == "") & self._is_unsure(new))
-        reasons[unsure] = f"the committee's forces deviate by more than {self.settings.max_disagreement} eV/angstrom"
+        if self.settings.max_disagreement is not None:
+            reasons[unsure] = disagreement_sentence(self.settings.max_disagreement)
         going = np.flatnonzero(reasons == "")
         if len(going) == len(swarm):
             return self._hop(swarm, new, places)
@@ -263,6 +265,7 @@ class SurfaceHopping:
 
     def _check_abilities(self, surfaces: Surfaces) -> None:
         settings = self.settings
+        check_disagreement_known(settings.max_disagreement, surfaces.disagreement is not None)
         if settings.method != "fssh":
             return
         if settings.couplings == "model" and surfaces.nac is None:

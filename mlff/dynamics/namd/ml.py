@@ -16,6 +16,7 @@ from torch import Tensor
 from ...calculators.topological import check_forces
 from ...graph import Graph
 from ...potential.potential import Potential
+from ..limits import largest_deviation
 from ..vibrations import hessian
 from .surfaces import Surfaces, pair_index, state_pairs
 from .tracking import with_signs_of
@@ -127,10 +128,9 @@ class MLSurfaces:
             return members[0]
         aligned = [members[0], *(with_signs_of(members[0], each) for each in members[1:])]
         mean = aligned[0].mapped(lambda *arrays: np.mean(arrays, axis=0), *aligned[1:])
-        deviation = np.stack([each.forces for each in aligned]) - mean.forces
-        spread = np.sqrt((deviation**2).sum(axis=(0, 3)) / (len(members) - 1))  # [T, N]
+        deviations = np.stack([each.forces for each in aligned]).std(axis=0, ddof=1)
         return Surfaces(mean.energies, mean.forces, mean.nac, mean.soc_magnitude, mean.dipole,
-                        disagreement=spread.max(axis=1), continuous_phases=members[0].continuous_phases)
+                        disagreement=largest_deviation(deviations), continuous_phases=members[0].continuous_phases)
 
     def _graph(self, positions: Tensor, cutoff: float) -> Graph:
         """All trajectories as one graph. Every pair of a molecule's atoms is looked at: that costs less than to keep a list."""
