@@ -86,8 +86,7 @@ class MLFFCalculator(Calculator):
         else:
             raise ValueError(f"`model` is a {type(model).__name__}; give a name that `mlff models` lists, the path of "
                              f"a checkpoint, or a Potential")
-        if (jumps := potential.config.discontinuity()) is not None:
-            warnings.warn(jumps, stacklevel=2)
+        potential.config.warn_of_discontinuity()
         self.potential = potential.to(device=device, dtype=DTYPES[dtype]).eval().requires_grad_(False)
         self.device = device
         self._compiled: CompiledPotential | None = None

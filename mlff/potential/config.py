@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from itertools import combinations, combinations_with_replacement
 from typing import Annotated, Any, Literal, TypedDict
@@ -139,6 +140,11 @@ class PotentialConfig(BaseModel):
     def discontinuity(self) -> str | None:
         """A sentence that says where energies jump for the way in which atoms are connected; None where it is no news."""
         return None if self.model.topological else self.graph.discontinuity()
+
+    def warn_of_discontinuity(self) -> None:
+        """Warn whoever called the caller where energies jump, which dynamics and optimisations suffer from."""
+        if (jumps := self.discontinuity()) is not None:
+            warnings.warn(jumps, stacklevel=3)
 
     def alike(self, i: int, j: int) -> bool:
         """Whether two states have the same multiplicity, as far as is known."""

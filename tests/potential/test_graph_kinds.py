@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from mlff.calculators import MLFFCalculator
+from mlff.dynamics.namd.ml import MLSurfaces
 from mlff.fast import CompilationError, Program
 from mlff.fast.portable import export_potential
 from mlff.graph import GraphConfig, build_graph, collate, connect
@@ -248,6 +249,10 @@ def test_a_calculator_warns_that_energies_jump_and_runs_uncompiled(kind):
 
     potential = make(kind=kind)
     atoms = Atoms(NUMBERS, POSITIONS)
-    with pytest.warns(UserWarning, match=f"connected by `graph.kind={kind}`: the energy of an atom jumps where"):
+    words = f"connected by `graph.kind={kind}`: the energy of an atom jumps where"
+    with pytest.warns(UserWarning, match=words) as of_calculator:
         atoms.calc = MLFFCalculator(copy.deepcopy(potential), dtype="float64")
+    with pytest.warns(UserWarning, match=words) as of_surfaces:
+        MLSurfaces(copy.deepcopy(potential), NUMBERS)
+    assert [each.filename for caught in (of_calculator, of_surfaces) for each in caught] == [__file__] * 2
     assert atoms.get_potential_energy() == pytest.approx(float(potential(molecule())["energy"]), abs=1e-9)

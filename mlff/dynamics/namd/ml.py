@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Sequence
 from typing import Literal
 
@@ -65,8 +64,7 @@ class MLSurfaces:
         if len({(each.config.num_states, each.config.multiplicities, each.config.nac_pairs, each.config.soc_pairs)
                 for each in self.members}) > 1:  # fmt: skip
             raise ValueError("the members of the committee differ in their states or couplings; train them on the same")
-        if (jumps := first.config.discontinuity()) is not None:
-            warnings.warn(jumps, stacklevel=2)
+        first.config.warn_of_discontinuity()
         self.num_states = first.num_states
         self.multiplicities = first.config.multiplicities or (1,) * self.num_states
         self.masses = atomic_masses[self.atomic_numbers] if masses is None else np.asarray(masses, dtype=np.float64)
