@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import difflib
 import os
-import types
-import typing
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from mlff.graph import GraphConfig
 from mlff.train.clock import Clock
+from mlff.train.config_mistakes import in_words
 from mlff.train.data_config import DataConfig, split_text
 from mlff.train.loss_config import LossConfig
 from mlff.train.potential_config import PotentialSection
 from mlff.train.section import Section
 
-ALIASES = {"lr": "learning_rate", "num_epochs": "epochs", "max_epochs": "epochs", "output": "out", "rho": "energy"}
-"""What other packages call some of the keys, for the hint that follows a wrong one."""
 DEFAULT_MODEL = "painn"
 
 
@@ -213,7 +209,7 @@ class TrainConfig(Section):
         try:
             return cls.model_validate(merged)
         except ValidationError as error:
-            raise ValueError(_sentence(error)) from error
+            raise ValueError(in_words(error, cls)) from error
 
     @classmethod
     def from_yaml(cls, path: str | os.PathLike[str], overrides: Iterable[str] = ()) -> TrainConfig:
@@ -283,41 +279,3 @@ def _apply(values: dict[str, Any], override: str) -> None:
         section["model"] = {**section["model"], "name": value}
     else:
         section[last] = value
-
-
-def _sentence(error: ValidationError) -> str:
-    """The first thing wrong, as one sentence that names the key."""
-    first = error.errors(include_url=False)[0]
-    location = [str(part) for part in first["loc"]]
-    key = ".".join(location)
-    if first["type"] == "extra_forbidden":
-        parent = ".".join(location[:-1])
-        known = _keys(TrainConfig)
-        siblings = [name for name in known if name.rpartition(".")[0] == parent]
-        meant = ".".join([*location[:-1], ALIASES.get(location[-1], location[-1])])
-        guess = difflib.get_close_matches(meant, siblings, 1, 0.6) or _by_last_word(location[-1], known)
-        hint = f"did you mean `{guess[0]}`?" if guess else f"the keys there are {', '.join(siblings)}"
-        return f"there is no key `{key}` in the training configuration: {hint}"
-    message = first["msg"].removeprefix("Value error, ").rstrip(".")
-    if first["type"] == "value_error":
-        return f"`{key}`: {message}" if key and not message.startswith("`") else message
-    return f"`{key}` is {first['input']!r}, but {message[0].lower()}{message[1:]}".replace("but input", "but it")
-
-
-def _by_last_word(word: str, known: list[str]) -> list[str]:
-    """Keys of any section whose last word is near to `word`: finds ``optimizer.learning_rate`` for ``learning_rate``."""
-    words: dict[str, str] = {}
-    for name in known:
-        words.setdefault(name.rpartition(".")[2], name)
-    return [words[match] for match in difflib.get_close_matches(ALIASES.get(word, word), list(words), 1, 0.7)]
-
-
-def _keys(section: type[BaseModel], prefix: str = "") -> list[str]:
-    names = []
-    for name, field in section.model_fields.items():
-        names.append(f"{prefix}{name}")
-        inner = field.annotation
-        if not isinstance(inner, types.UnionType) and isinstance(inner, type) and typing.get_origin(inner) is None:
-            if issubclass(inner, BaseModel):
-                names += _keys(inner, f"{prefix}{name}.")
-    return names
