@@ -1,10 +1,6 @@
 """SPaiNN and SchNarc databases: layouts, encodings, units and signs are told apart, and every whole row is read."""
 
-import json
-import shutil
 import sqlite3
-from base64 import b64encode
-from pathlib import Path
 
 import ase.db
 import numpy as np
@@ -15,72 +11,10 @@ from hypothesis import strategies as st
 
 from mlff.data import HDF5Dataset
 from mlff.data.importers import import_sources
-from mlff.data.importers.spainn_db.database import SPAINN_DB, read_spainn_db
-from mlff.data.importers.trajectory import ImportOptions
+from mlff.data.importers.spainn_db.database import SPAINN_DB
 from mlff.units import BOHR, HARTREE
 
-PAIRS = [(0, 1), (0, 2), (1, 2)]
-SPAINN = {
-    "_distance_unit": "Bohr",
-    "_property_unit_dict": {"energy": "Hartree", "forces": "Hartree/Bohr", "nacs": "1", "smooth_nacs": "1"},
-    "states": "S S S",
-    "ReferenceMethod": "CASSCF",
-}
-SCHNARC = {"n_singlets": 3, "n_triplets": 0, "states": "S S S ", "ReferenceMethod": "CASSCF"}
-
-
-def molecule(row, symbols, net_zero=True):
-    """A made-up molecule in atomic units: positions, energies, forces (N,S,3), nacs (N,P,3), dipoles (Q,3)."""
-    random = np.random.default_rng(row)
-    positions = np.arange(len(symbols))[:, None] * np.array([1.0, 0.5, 0.3]) * 1.8 + random.normal(
-        0, 0.05, (len(symbols), 3)
-    )
-    energy = np.array([-94.6, -94.3, -94.25]) + random.normal(0, 0.01, 3)
-    forces = random.normal(0, 0.1, (len(symbols), 3, 3))
-    if net_zero:
-        forces -= forces.mean(axis=0)
-    return positions, energy, forces, random.normal(0, 1, (len(symbols), 3, 3)), random.normal(0, 1, (6, 3))
-
-
-def base64_values(values):
-    """As SchNetPack 0.2 wrote them."""
-    data = {}
-    for key, value in values.items():
-        data[key] = b64encode(np.asarray(value).tobytes()).decode()
-        data[f"_shape_{key}"], data[f"_dtype_{key}"] = np.asarray(value).shape, str(np.asarray(value).dtype)
-    return data
-
-
-def written(path, *, layout="spainn", symbols="CNHHHH", rows=12, metadata=None, encode=dict, change=None, **options):
-    """A database in the layout of one of the programs."""
-    with ase.db.connect(str(path), append=False) as database:
-        for row in range(rows):
-            positions, energy, forces, nacs, dipoles = molecule(row, symbols, **options)
-            gaps = np.array([energy[i] - energy[j] for i, j in PAIRS])
-            values = {"energy": energy[None], "forces": forces, "nacs": nacs, "dipoles": dipoles}
-            values["smooth_nacs"] = nacs * gaps[:, None]
-            if layout == "schnarc":
-                del values["smooth_nacs"]
-                values |= {"energy": energy, "socs": np.zeros(6)}
-                values |= {"forces": forces.transpose(1, 0, 2), "nacs": nacs.transpose(1, 0, 2)}
-            if change is not None:
-                positions, values = change(row, positions, values)
-            database.write(Atoms(symbols, positions=positions), data=encode(values))
-    database.metadata = metadata if metadata is not None else (SPAINN if layout == "spainn" else SCHNARC)
-    return path
-
-
-def read(path, **options):
-    """All columns of a database, its system, its problems."""
-    trajectories = list(read_spainn_db([path], ImportOptions(**options)))
-    held = [each for each in trajectories if each.num_frames]
-    columns = {name: np.concatenate([each.columns[name] for each in held]) for name in held[0].columns}
-    problems = [problem for each in trajectories for problem in each.problems]
-    return columns, held[0].system, problems, [note for each in trajectories for note in each.notes]
-
-
-def close(found, expected):
-    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
+from .spainn_files import PAIRS, SCHNARC, SPAINN, base64_values, close, molecule, read, written
 
 
 @pytest.mark.parametrize("layout", ["spainn", "schnarc"])
@@ -287,74 +221,3 @@ def test_a_truncated_database_of_many_pages_still_gives_rows(tmp_path):
     path.write_bytes(content[: len(content) * 2 // 3])
     columns, _, problems, _ = read(path)
     assert 10 < len(columns["positions"]) < 60 and problems
-
-
-def folder(shared_data: Path) -> Path:
-    return shared_data / "surface_hopping" / "spainn_schnarc_db"
-
-
-def test_shared_ch2nh2_in_both_layouts(shared_data):
-    spainn, system, problems, _ = read(folder(shared_data) / "spainn_ch2nh2+.db")
-    schnarc, _, _, notes = read(folder(shared_data) / "schnarc_ch2nh2+.db")
-    assert not problems and len(spainn["positions"]) == len(schnarc["positions"]) == 99
-    assert system.atomic_numbers == (6, 7, 1, 1, 1, 1) and system.multiplicity == (1, 1, 1)
-    for name in ("positions", "energy", "forces", "nac", "dipole"):
-        np.testing.assert_allclose(spainn[name], schnarc[name], rtol=1e-12)
-    close(spainn["energy"][0], np.array([-94.66686484, -94.37029080, -94.32309568]) * HARTREE)
-    close(spainn["forces"][0, 0, 0], np.array([-0.141413, -0.00419326, 0.0365943]) * HARTREE / BOHR)
-    np.testing.assert_allclose(
-        np.linalg.norm(spainn["positions"][0, 0] - spainn["positions"][0, 1]) / BOHR, 0.683, atol=5e-4
-    )
-    assert any("positions in bohr" in note for note in notes)
-
-
-def test_shared_ch2nh2_forces_are_true_forces_in_bohr(shared_data):
-    columns = read(folder(shared_data) / "spainn_ch2nh2+.db")[0]
-    moved = np.diff(columns["positions"][10:], axis=0)
-    for state in range(3):
-        change = np.diff(columns["energy"][10:, state])
-        mean = (columns["forces"][11:, :, state] + columns["forces"][10:-1, :, state]) / 2
-        expected = -(mean * moved).sum(axis=(1, 2))
-        assert change @ expected / (expected @ expected) == pytest.approx(1, abs=0.01)
-
-
-def test_shared_ch2nh2_smooth_couplings_become_interstate_couplings(shared_data):
-    columns, system, _, _ = read(folder(shared_data) / "spainn_ch2nh2+.db")
-    for pair, (i, j) in enumerate(system.nac_pairs):
-        gap = columns["energy"][:, j] - columns["energy"][:, i]
-        expected = columns["nac"][:, :, pair] * gap[:, None, None]
-        np.testing.assert_allclose(columns["interstate_coupling"][:, :, pair], expected, atol=1e-6)
-
-
-def test_shared_ch2nh2_broken_rows_are_flagged_on_import(shared_data, tmp_path):
-    for name in ("spainn", "schnarc"):
-        report = import_sources([folder(shared_data) / f"{name}_ch2nh2+.db"], tmp_path / f"{name}.h5")
-        near = [problem for problem in report.problems if "closer than" in problem or "distance" in problem]
-        assert near and "10 frames" in near[0] and "frame 0" in near[0]
-        positions = HDF5Dataset(tmp_path / f"{name}.h5").systems[0].read("positions")
-        distances = np.linalg.norm(positions[:, :, None] - positions[:, None], axis=-1) + 9 * np.eye(6)
-        assert np.flatnonzero(distances.min(axis=(1, 2)) < 0.5).tolist() == list(range(10))
-
-
-def test_shared_butene(shared_data, tmp_path):
-    path = folder(shared_data) / "3Sing_cis-butene.db"
-    columns, system, problems, _ = read(path)
-    assert not problems and len(columns["positions"]) == 101 and system.level_of_theory == "SA3-CASSCF(2,2)"
-    assert system.atomic_numbers == (6,) * 4 + (1,) * 8
-    close(columns["energy"][0], np.array([-156.0784261, -155.736694, -155.5177781]) * HARTREE)
-    force = np.array([0.02942736, -0.07421177, -0.0259835]) * HARTREE / BOHR
-    np.testing.assert_allclose(columns["forces"][0, 0, 0], force, atol=2e-7)  # eight digits are given
-    gap = np.diff(columns["energy"], axis=1)[:, 0].min()
-    assert gap / HARTREE == pytest.approx(0.2799535, abs=1e-9)
-    assert not import_sources([path], tmp_path / "a.h5", strict=True).problems
-
-
-def test_shared_databases_are_left_as_they_are(shared_data, tmp_path):
-    source = folder(shared_data) / "spainn_ch2nh2+.db"
-    path = tmp_path / source.name
-    shutil.copyfile(source, path)
-    path.chmod(0o444)
-    before = path.read_bytes()
-    read(path)
-    assert path.read_bytes() == before and [each.name for each in tmp_path.iterdir()] == [path.name]
-    assert json.dumps(ase.db.connect(str(path)).metadata)
