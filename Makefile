@@ -57,7 +57,8 @@ bench: install
 # mlff beside its peers, each in an environment of its own; PEERS="schnetpack-painn" for some of them only.
 bench-peers: install
 	bash benchmarks/peers/install.sh $(PEERS)
-	$(ONE_THREAD) $(RUN) benchmarks/peers/compare.py $(PEERS) --workload azobenzene,water-192,water-1536 --json build/peers.json --overwrite
+	$(ONE_THREAD) $(RUN) benchmarks/peers/compare.py $(PEERS) --workload azobenzene,water-192,water-1536 --mode compiled \
+	  --rounds 5 --json build/peers.json --overwrite
 
 # The accuracy table of README.md, from the models in models/ and the data in AZOBENZENE (a folder with azo.zip).
 AZOBENZENE ?= ../shared/data/azobenzene_gfn2

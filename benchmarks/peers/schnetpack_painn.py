@@ -1,4 +1,7 @@
-"""SchNetPack's PaiNN: 128 features, 3 layers, 20 Gaussians, cosine cutoff; the neighbour list of matscipy with a skin."""
+"""SchNetPack's PaiNN: 128 features, 3 layers, 20 Gaussians, cosine cutoff; the neighbour list of matscipy with a skin.
+
+Scripted is TorchScript, as its own MD (`script_model`) and `spkdeploy` make it.
+"""
 
 from __future__ import annotations
 
@@ -45,6 +48,8 @@ def calculator(mode: str, atoms: Atoms) -> Calculator:
     """SchNetPack's calculator with its neighbour list for MD; the weights are frozen."""
     neighbors = SkinNeighborList(MatScipyNeighborList(CUTOFF), cutoff_skin=SKIN)
     model = build_model().eval().requires_grad_(False)
+    if mode == "scripted":
+        model = torch.jit.script(model)
     return SpkCalculator(model, neighbors, energy_unit="eV", position_unit="Ang", dtype=torch.float32)
 
 
@@ -77,4 +82,4 @@ def save_ours(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    run(Peer("schnetpack", "PaiNN", calculator, training, save_ours=save_ours))
+    run(Peer("schnetpack", "PaiNN", calculator, training, modes=("eager", "scripted"), save_ours=save_ours))

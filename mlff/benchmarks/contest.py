@@ -24,6 +24,7 @@ SECONDS_PER_ROUND = 0.2
 """A round has as many steps as take this long, but not more than ``MOST_STEPS``, or atoms at 300 K would move far."""
 MOST_STEPS = 20
 ROUNDS = 9
+LEAST_ROUNDS = 3
 
 
 class WorkerError(ValueError):
@@ -44,6 +45,8 @@ class Timing:
     warm_up_memory: int = 0
     peak_memory: int = 0
     """Bytes, of the whole process: before its first step, at most during the warm-up (and compilation), and after it."""
+    step_seconds: float = 0.0
+    """Wall time of the last step of the warm-up."""
     wall: list[float] = field(default_factory=list)
     processor: list[float] = field(default_factory=list)
     """Processor time of all threads, which other programs lengthen less than wall time."""
@@ -98,8 +101,10 @@ class Worker:
         """What was measured so far; waits until the task is ready."""
         if self._timing is None:
             ready = self._answer()
-            self._timing = Timing(0, ready["frames_per_step"], ready["ready"], ready["warnings"], ready["start_seconds"],
-                                  ready["start_memory"], ready["warm_up_memory"])
+            self._timing = Timing(
+                0, ready["frames_per_step"], ready["ready"], ready["warnings"], ready["start_seconds"], ready["start_memory"],
+                ready["warm_up_memory"], step_seconds=ready["step_seconds"],
+            )  # fmt: skip
         return self._timing
 
     def run(self, steps: int) -> tuple[float, float]:
@@ -141,6 +146,7 @@ def take_turns(
     rounds: int = ROUNDS,
     steps: int | None = None,
     tell: Callable[[str], object] = lambda _: None,
+    most_seconds: float = math.inf,
 ) -> list[Timing | WorkerError]:
     """Time the workers that these functions start in `rounds` rounds, A B C A B C, one at a time.
 
@@ -149,6 +155,7 @@ def take_turns(
         rounds: samples of each.
         steps: steps of a round; None for as many as take 0.2 s, from 1 to 20.
         tell: called with a line on the progress.
+        most_seconds: of processor time: once the rounds took them, no further one begins, but there are 3 at least.
 
     Returns:
         For each the timing, or the error that ended it while the others went on.
@@ -169,20 +176,23 @@ def take_turns(
             tell(f"preparing {index + 1} of {len(commands)}")
             worker = stack.enter_context(command())
             try:
-                results.append(worker.timing)
+                timing = worker.timing
+                fitting = math.ceil(SECONDS_PER_ROUND / max(timing.step_seconds, 1e-6))
+                timing.steps_per_round = steps or min(max(fitting, 1), MOST_STEPS)
+                results.append(timing)
                 running[index] = worker
             except WorkerError as error:
                 results.append(error)
-        for index, worker in list(running.items()):
-            seconds, _ = run(index, 1)
-            fitting = min(max(math.ceil(SECONDS_PER_ROUND / max(seconds, 1e-6)), 1), MOST_STEPS)
-            worker.timing.steps_per_round = steps or fitting
+        spent = 0.0
         for done in range(rounds):
+            if done >= LEAST_ROUNDS and spent > most_seconds:
+                break
             tell(f"round {done + 1} of {rounds}")
             for index, worker in list(running.items()):
                 wall, processor = run(index, worker.timing.steps_per_round)
                 worker.timing.wall.append(wall)
                 worker.timing.processor.append(processor)
+                spent += processor * worker.timing.steps_per_round
     return results
 
 

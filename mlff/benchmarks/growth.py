@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 
 from .candidates import Candidate
 from .contest import take_turns, worker_of
+from .machine import free_memory
 
 SIZES = (24, 81, 192, 648, 1536, 5184, 12000)
 """Atoms in the boxes of water, all of the same density."""
@@ -40,7 +40,7 @@ def measure_growth(
             points: list[Record] = []
             left_out: list[str] = []
             for size in sorted(sizes):
-                expected, free = _expected_bytes(points, size), _free_bytes()
+                expected, free = _expected_bytes(points, size), free_memory()
                 if expected > FREE_SHARE * free:
                     left_out.append(f"{size} atoms would take {expected / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free")
                     continue
@@ -104,15 +104,3 @@ def _expected_bytes(points: Sequence[Record], size: int) -> float:
         return 0.0
     last = points[-1]
     return 1e6 * (last["start_megabytes"] + (last["peak_megabytes"] - last["start_megabytes"]) * size / last["atoms"])
-
-
-def _free_bytes() -> float:
-    """Memory that programs can still have; unlimited where the system does not say."""
-    information = Path("/proc/meminfo")
-    if information.is_file():
-        for line in information.read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return 1024.0 * int(line.split()[1])
-    if "SC_AVPHYS_PAGES" in os.sysconf_names:
-        return float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    return float("inf")

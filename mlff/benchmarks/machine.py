@@ -1,9 +1,10 @@
-"""The machine: what it is, how fast it multiplies matrices, and how fast it copies."""
+"""The machine: what it is, how fast it multiplies matrices and copies, and how much memory programs can have."""
 
 from __future__ import annotations
 
 import os
 import platform
+import resource
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -100,6 +101,26 @@ def _seconds(action: Callable[[], object], threads: int, device: str, repeats: i
     sample(2)
     calls = max(1, round(1e-3 / max(sample(2), 1e-7)))
     return median(sample(calls) for _ in range(repeats))
+
+
+def free_memory() -> float:
+    """Bytes that programs can still have; infinite where the system does not say."""
+    information = Path("/proc/meminfo")
+    if information.is_file():
+        for line in information.read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return 1024.0 * int(line.split()[1])
+    if "SC_AVPHYS_PAGES" in os.sysconf_names:
+        return float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    return float("inf")
+
+
+def limit_memory(size: float) -> None:
+    """Let this process and those that it starts have so many bytes each: asking for more is an error of theirs, on Linux."""
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    most = float("inf") if hard == resource.RLIM_INFINITY else float(hard)
+    if size < most:
+        resource.setrlimit(resource.RLIMIT_DATA, (int(size), hard))
 
 
 @contextmanager

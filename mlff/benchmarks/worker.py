@@ -23,6 +23,8 @@ from .tasks import Task
 
 RECORD_SEPARATOR = "\x1e"
 WARM_UP_STEPS = 3
+LONG_STEP = 1.0
+"""Seconds: after two steps, one that takes longer than this warms nothing up any more."""
 Facts = dict[str, Any]
 
 
@@ -48,14 +50,14 @@ def serve(build: Callable[[], tuple[Task, Facts]], synchronize: Callable[[], obj
             task, facts = build()
             start_memory = peak_memory()
             task.restore()
-            task.run(WARM_UP_STEPS)
-            wait()
+            step_seconds = _warm_up(task, wait)
             task.restore()
             warm_up_memory = peak_memory()
             forget_peak_memory()
         notes = sorted({str(each.message) for each in caught if issubclass(each.category, UserWarning)})
         answer(ready=facts | task.facts(), frames_per_step=task.frames_per_step, warnings=notes, start_memory=start_memory,
-               warm_up_memory=warm_up_memory, start_seconds=time.monotonic() - before)
+               warm_up_memory=warm_up_memory, start_seconds=time.monotonic() - before,
+               step_seconds=step_seconds)
         for line in sys.stdin:
             steps = json.loads(line)["run"]
             task.restore()
@@ -71,6 +73,19 @@ def serve(build: Callable[[], tuple[Task, Facts]], synchronize: Callable[[], obj
         traceback.print_exc()
         answer(error=str(error) or type(error).__name__, kind=type(error).__name__)
         sys.exit(1)
+
+
+def _warm_up(task: Task, wait: Callable[[], object]) -> float:
+    """Do the first steps, and return the seconds that the last one took."""
+    seconds = 0.0
+    for done in range(WARM_UP_STEPS):
+        if done >= 2 and seconds > LONG_STEP:
+            break
+        begin = time.perf_counter()
+        task.run(1)
+        wait()
+        seconds = time.perf_counter() - begin
+    return seconds
 
 
 def forget_peak_memory() -> None:

@@ -31,12 +31,20 @@ def worker(tmp_path, name, *, body="pass", build="pass", frames=1):
 
 def test_workers_take_turns(tmp_path):
     first, second = take_turns([worker(tmp_path, "a"), worker(tmp_path, "b", frames=4)], rounds=3, steps=2)
-    # Warm-up of three steps and one more to choose the steps of a round, then two steps each in turn.
-    assert (tmp_path / "log").read_text() == "aaabbb" + "ab" + "aabb" * 3
+    # Warm-up of three steps, then two steps each in turn.
+    assert (tmp_path / "log").read_text() == "aaabbb" + "aabb" * 3
     document = first.document()
     assert document["rounds"] == 3 and document["steps_per_round"] == 2 and document["atoms"] == 3
     assert document["peak_megabytes"] >= document["start_megabytes"] > 1
     assert second.frames_per_step == 4
+
+
+def test_long_steps_warm_up_for_two_and_have_three_rounds(tmp_path, monkeypatch):
+    monkeypatch.setattr("mlff.benchmarks.contest.SECONDS_PER_ROUND", 0.0)
+    long = worker(tmp_path, "a", body="import mlff.benchmarks.worker as w; w.LONG_STEP = 0.0; sum(range(10000))")
+    (timing,) = take_turns([long], rounds=9, most_seconds=0.0)
+    assert (tmp_path / "log").read_text() == "aa" + "a" * 3
+    assert timing.document()["rounds"] == 3
 
 
 def test_a_failure_ends_one_worker_and_not_the_others(tmp_path):

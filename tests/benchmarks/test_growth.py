@@ -19,7 +19,7 @@ def measured(monkeypatch):
         if number > 5000:
             return [WorkerError("it was killed")]
         seconds = 1e-5 * number**1.5
-        return [Timing(1, 1, {"atoms": number}, [], 1.0, 10**8, 0, 10**8 + 10**6 * number, [seconds] * 3, [seconds] * 3)]
+        return [Timing(1, 1, {"atoms": number}, [], 1.0, 10**8, 0, 10**8 + 10**6 * number, 0.0, [seconds] * 3, [seconds] * 3)]
 
     monkeypatch.setattr(growth, "take_turns", take_turns)
     return asked
@@ -32,7 +32,7 @@ def test_the_power_is_that_of_the_data():
 
 
 def test_growth_is_measured_fitted_and_drawn(measured, monkeypatch, tmp_path):
-    monkeypatch.setattr(growth, "_free_bytes", lambda: 1e12)
+    monkeypatch.setattr(growth, "free_memory", lambda: 1e12)
     (record,) = growth.measure_growth(["painn"], ["eager"], [1536, 24, 192])
     assert record["atoms"] == [24, 192, 1536]
     assert record["time_exponent"] == pytest.approx(1.5) and record["memory_exponent"] == pytest.approx(1.0)
@@ -42,10 +42,10 @@ def test_growth_is_measured_fitted_and_drawn(measured, monkeypatch, tmp_path):
 
 
 def test_a_box_that_would_not_fit_is_left_out_and_a_failure_ends_the_row(measured, monkeypatch):
-    monkeypatch.setattr(growth, "_free_bytes", lambda: 1e9)
+    monkeypatch.setattr(growth, "free_memory", lambda: 1e9)
     (record,) = growth.measure_growth(["painn"], ["eager"], [192, 648, 1536])
     assert measured == [192, 648] and record["left_out"] == ["1536 atoms would take 1.6 GB, and 1.0 GB are free"]
-    monkeypatch.setattr(growth, "_free_bytes", lambda: 1e12)
+    monkeypatch.setattr(growth, "free_memory", lambda: 1e12)
     (record,) = growth.measure_growth(["painn"], ["eager"], [192, 5184, 12000])
     assert record["atoms"] == [192] and record["left_out"] == ["5184 atoms: it was killed"]
     assert record["time_exponent"] is None
