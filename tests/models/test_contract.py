@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -12,10 +11,11 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from mlff.graph import Graph, build_graph, collate
+from mlff.graph import build_graph, collate
 from mlff.models import ADAPTERS, MODELS, TOPOLOGICAL
-from mlff.potential.potential import VOIGT, Potential
+from mlff.potential.potential import Potential
 
+from .contract import WITHOUT, close, every, symmetric, without_symmetry
 from .variants import (
     CELL,
     CUTOFF,
@@ -26,7 +26,6 @@ from .variants import (
     POSITIONS,
     TOPOLOGICAL_VARIANTS,
     VARIANTS,
-    WITHOUT_SYMMETRY,
     crystal,
     make_potential,
     molecule,
@@ -34,43 +33,11 @@ from .variants import (
 
 Array = NDArray[np.float64]
 
-SYMMETRIC = {  # structures where vectors cancel, directions coincide, or distances are equal
-    "linear": ([6, 8, 8], [[0, 0, 0], [0, 0, 1.2], [0, 0, -1.2]]),
-    "line of unlike atoms": ([1, 6, 7], [[0, 0, 0], [0, 0, 1.07], [0, 0, 2.22]]),
-    "planar": ([7, 1, 1, 1], [[0, 0, 0], [1, 0, 0], [-0.5, 0.75**0.5, 0], [-0.5, -(0.75**0.5), 0]]),
-    "octahedron": ([8, 1, 1, 1, 1, 1, 1], [[0, 0, 0], *np.eye(3), *-np.eye(3)]),
-    "two atoms": ([1, 1], [[0, 0, 0], [0.74, 0, 0]]),
-    "one atom": ([8], [[0.3, 0.2, 0.1]]),
-    "two far atoms": ([8, 1], [[0, 0, 0], [0, 0, 50.0]]),
-}
-
-
-WITHOUT = [variant for variant, (name, _) in VARIANTS.items() if name in WITHOUT_SYMMETRY]
-EVERY = [*VARIANTS, *TOPOLOGICAL_VARIANTS]
-every = pytest.mark.parametrize("variant", EVERY)
-"""For what models owe that have no forces, too."""
-symmetric = pytest.mark.parametrize("variant", [variant for variant in EVERY if variant not in WITHOUT])
-"""For what models owe that declare a symmetry."""
-without_symmetry = pytest.mark.parametrize("variant", WITHOUT)
-
 
 def rotation() -> Array:
     """A rotation about no axis in particular."""
     q, _ = np.linalg.qr(np.random.default_rng(4).normal(size=(3, 3)))
     return q * np.linalg.det(q)
-
-
-def close(actual: Tensor, expected: Tensor, atol: float = 1e-9) -> None:
-    """Equal in float64, but for round-off; energies here are some -1e4 eV, of which reference energies are most."""
-    torch.testing.assert_close(actual, expected, rtol=0, atol=atol)
-
-
-def network_energies(potential: Potential, graph: Graph) -> Tensor:
-    """Energies of the atoms less their reference energies, eV ``[N, S]``.
-
-    Differences of totals near -1e4 eV would lose half of the digits.
-    """
-    return potential.config.scale * potential.head(potential.model(graph)).double()
 
 
 # Symmetry
@@ -177,96 +144,6 @@ def test_stresses_in_a_batch_are_those_of_its_crystals_alone(potential: Potentia
     close(potential(collate(graphs), stress=True)["stress"], torch.cat(alone))
 
 
-# Derivatives
-
-
-@pytest.mark.parametrize("build", [molecule, crystal])
-def test_forces_are_minus_the_derivative_of_the_energy(potential: Potential, build: Callable) -> None:
-    step, graphs = 1e-5, []
-    for atom in range(len(NUMBERS)):
-        for axis in range(3):
-            for sign in (1, -1):
-                displaced = POSITIONS.copy()
-                displaced[atom, axis] += sign * step
-                graphs.append(build(displaced))
-    energy = network_energies(potential, collate(graphs)).detach()
-    energy = energy.view(len(NUMBERS), 3, 2, len(NUMBERS), NUM_STATES).sum(3)
-    numeric = -(energy[:, :, 0] - energy[:, :, 1]) / (2 * step)
-    forces = potential(build())["forces"]
-    assert forces.abs().max() > 1e-2
-    close(forces, numeric.transpose(1, 2), atol=1e-6 * max(1.0, forces.abs().max().item()))
-
-
-def test_stress_is_the_derivative_of_the_energy_by_strain_over_the_volume(potential: Potential) -> None:
-    step, numeric = 1e-4, torch.zeros(NUM_STATES, 6, dtype=torch.float64)
-    for component, (i, j) in enumerate(zip(*VOIGT)):
-        strain = np.zeros((3, 3))
-        strain[i, j] += step / 2
-        strain[j, i] += step / 2
-        plus, minus = (
-            potential(crystal(POSITIONS @ (np.eye(3) + e), cell=CELL @ (np.eye(3) + e)), forces=False)["energy"]
-            for e in (strain, -strain)
-        )
-        numeric[:, component] = (plus - minus)[0].detach() / (2 * step) / np.linalg.det(CELL)
-    stress = potential(crystal(), stress=True)["stress"][0]
-    assert stress.abs().max() > 1e-4
-    close(stress, numeric, atol=1e-7 + 1e-5 * stress.abs().max().item())
-
-
-def training_loss(potential: Potential, graph: Graph, energy_weight: float = 0.0) -> Tensor:
-    """A loss of the forces (and of the network's energies), as in training."""
-    results = potential.train()(graph)
-    return results["forces"].square().sum() + energy_weight * network_energies(potential, graph).square().sum()
-
-
-def test_the_loss_of_the_forces_reaches_every_parameter(potential: Potential) -> None:
-    training_loss(potential, collate([molecule(), crystal()])).backward()
-    still = [n for n, p in potential.named_parameters() if p.grad is None or not p.grad.abs().max() > 0]
-    constant = f"head.network.{len(potential.head.network) - 1}.bias"  # no force depends on a constant
-    assert [name for name in still if name != constant] == []
-
-
-def test_the_gradient_of_the_loss_of_the_forces_is_its_derivative(potential: Potential) -> None:
-    """Nothing is detached on the way of the second derivatives either."""
-    graph = molecule()
-    names_and_parameters = dict(potential.named_parameters())
-    generator = torch.Generator().manual_seed(3)
-    direction = {
-        name: torch.randn(p.shape, generator=generator, dtype=p.dtype) for name, p in names_and_parameters.items()
-    }
-    training_loss(potential, graph).backward()
-    slope = sum((p.grad * direction[n]).sum() for n, p in names_and_parameters.items() if p.grad is not None)
-
-    def loss(step: float) -> float:
-        moved = copy.deepcopy(potential)
-        with torch.no_grad():
-            for name, parameter in moved.named_parameters():
-                parameter += step * direction[name]
-        return training_loss(moved, graph).item()
-
-    step = 1e-6
-    numeric = (loss(step) - loss(-step)) / (2 * step)
-    assert slope.item() == pytest.approx(numeric, rel=1e-5)
-
-
-@every
-@pytest.mark.parametrize("structure", SYMMETRIC)
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_symmetric_structures_have_finite_forces_and_gradients(
-    variant: str, structure: str, dtype: torch.dtype
-) -> None:
-    numbers, positions = SYMMETRIC[structure]
-    potential, graph = make_potential(variant, dtype), build_graph(positions, numbers, CUTOFF)
-    results = potential(graph)
-    assert all(value.isfinite().all() for value in results.values())
-    # Where all atoms are on the z axis no force leaves it.
-    if structure.startswith("lin") and potential.model.symmetry != "none":
-        assert results["forces"][..., :2].abs().max() < 1e-5 * max(1.0, results["forces"].abs().max().item())
-    training_loss(potential, graph, energy_weight=1.0).backward()
-    for name, parameter in potential.named_parameters():
-        assert parameter.grad is None or parameter.grad.isfinite().all(), name
-
-
 # Few atoms
 
 
@@ -284,54 +161,6 @@ def test_two_far_atoms_have_the_energies_of_each_alone_and_no_forces(potential: 
     alone = [potential(build_graph([[0, 0, 0]], [number], CUTOFF))["energy"] for number in (8, 1)]
     close(results["energies"], torch.cat(alone))
     assert not results["forces"].any()
-
-
-# The cutoff
-
-
-def approach(distance: float) -> Graph:
-    """Four atoms; the last is this far from the first, Å, and nearer to the others, which it keeps as neighbours."""
-    return build_graph([[0, 0, 0], [0.3, 1.2, 0.9], [0.9, -0.4, 1.1], [0, 0, distance]], [6, 7, 1, 8], CUTOFF)
-
-
-@pytest.mark.parametrize("epsilon", [1e-6, 1e-5, 1e-4])
-def test_energy_and_forces_are_continuous_when_an_atom_crosses_the_cutoff(potential: Potential, epsilon: float) -> None:
-    inside, outside = approach(CUTOFF - epsilon), approach(CUTOFF + epsilon)
-    assert inside.num_pairs == outside.num_pairs + 1
-    before, after = potential(inside), potential(outside)
-    largest = before["forces"].abs().max().item()
-    slope = -(before["forces"] + after["forces"])[3, :, 2] / 2
-    rise = (network_energies(potential, outside) - network_energies(potential, inside)).detach().sum(0)
-    close(rise, slope * 2 * epsilon, atol=1e-11 + 10 * largest * epsilon**2)
-    close(after["forces"], before["forces"], atol=1e-11 + 20 * largest * epsilon)
-
-
-def curvature_jump(potential: Potential, step: float) -> Tensor:
-    """Second derivative of the energy by the last atom's distance, just outside less just inside the cutoff: ``[S]``."""
-
-    def slope(steps: int) -> Tensor:
-        return -potential(approach(CUTOFF + steps * step))["forces"][3, :, 2]
-
-    return (slope(2) - slope(1) - slope(-1) + slope(-2)) / step
-
-
-def test_the_curvature_is_continuous_at_the_cutoff_of_a_polynomial_envelope(potential: Potential) -> None:
-    if getattr(potential.model.config, "envelope", "polynomial") != "polynomial":
-        pytest.skip("its envelope is smooth to the first derivative only: a reference's setting")
-    wide, narrow = curvature_jump(potential, 2e-5), curvature_jump(potential, 1e-5)
-    jump = 2 * narrow - wide  # what is left as the step goes to zero
-    largest = potential(approach(CUTOFF))["forces"].abs().max().item()
-    close(jump, torch.zeros(NUM_STATES, dtype=torch.float64), atol=1e-5 * max(1.0, largest))
-
-
-@every
-def test_pairs_beyond_the_cutoff_add_nothing(potential: Potential) -> None:
-    """A graph may have been built for more than the model sees: a Verlet skin, a prior."""
-    exact, wide = crystal(), build_graph(POSITIONS, NUMBERS, CUTOFF + 2, cell=CELL, pbc=True)
-    assert wide.num_pairs > 2 * exact.num_pairs
-    before, after = potential(exact), potential(wide)
-    close(after["energies"], before["energies"])
-    close(after["forces"], before["forces"])
 
 
 # Crystals

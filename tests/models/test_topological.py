@@ -29,7 +29,7 @@ from mlff.potential.potential import Potential
 from mlff.train.config import TrainConfig
 from mlff.train.trainer import train
 
-from .test_contract import close
+from .contract import close
 from .variants import CELL, CUTOFF, NUMBERS, POSITIONS, crystal, make_potential
 from .variants import molecule as chiral
 
