@@ -15,7 +15,7 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator, Parameters, PropertyNotImplementedError, all_changes
 
 from mlff.calculators.electronic import COUPLINGS, OF_STATES, electronic_results, gaps, offered
-from mlff.calculators.structure import SMALLEST_DISTANCE, check_distances, check_structure
+from mlff.calculators.structure import SMALLEST_DISTANCE, check_distances, check_elements, check_structure
 from mlff.calculators.topological import check_forces, implemented
 from mlff.fast import CompilationError, CompiledPotential, Evaluation, Program, Structure
 from mlff.graph import Graph, VerletList, build_graph, split_graph
@@ -159,9 +159,12 @@ class MLFFCalculator(Calculator):
             raise PropertyNotImplementedError(
                 f"stress needs a cell periodic along three axes; pbc is {atoms.pbc.tolist()}"
             )
+        last = self.atoms
         self.reset()  # a failure below leaves no results, neither old nor half
         check_forces(self.potential, f"`{self.parameters['model']}`", properties)
-        check_structure(atoms, self.potential.species)
+        check_structure(atoms)
+        if "numbers" in system_changes:
+            check_elements(atoms, self.potential.species)
         derivatives = "forces" in self.implemented_properties and not set(properties) <= set(ENERGIES)
         stress = derivatives and bool(atoms.pbc.all())
         structure = self._structure(atoms)
@@ -173,7 +176,12 @@ class MLFFCalculator(Calculator):
             results = self._evaluate(graph, derivatives, stress, of_states)
         else:
             results = self._results(evaluation, derivatives, atoms.get_volume() if stress else None)
-        super().calculate(atoms, properties, system_changes)
+        # ASE's own calculate copies everything and looks for a folder of input files: a tenth of a step of a small molecule.
+        if last is None or system_changes != ["positions"]:
+            self.atoms = atoms.copy()
+        else:
+            last.positions[:] = atoms.positions
+            self.atoms = last
         self.results = results
 
     def _of_states(self, properties: Iterable[str]) -> set[str]:

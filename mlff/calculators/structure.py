@@ -12,16 +12,21 @@ SMALLEST_DISTANCE = 0.1
 """Atoms nearer than this, in angstrom, are a mistake in the structure, not physics."""
 
 
-def check_structure(atoms: Atoms, species: tuple[int, ...]) -> None:
-    """Raise ValueError for a structure that the model cannot be asked about: empty, not finite, unknown elements."""
+def check_structure(atoms: Atoms) -> None:
+    """Raise ValueError for a structure that no model can be asked about: empty, not finite."""
     if len(atoms) == 0:
         raise ValueError("the structure has no atoms")
-    finite = np.isfinite(atoms.get_positions()).all(axis=1)
+    finite = np.isfinite(atoms.positions)
     if not finite.all():
+        finite = finite.all(axis=1)
         raise ValueError(f"the positions of {_listed(np.flatnonzero(~finite), atoms)} are not finite numbers")
     if atoms.pbc.any() and not np.isfinite(atoms.cell.array).all():
         raise ValueError(f"the cell is not finite: {atoms.cell.array.tolist()}")
-    numbers = atoms.get_atomic_numbers()
+
+
+def check_elements(atoms: Atoms, species: tuple[int, ...]) -> None:
+    """Raise ValueError for elements that the model does not know."""
+    numbers = atoms.numbers
     unknown = ~np.isin(numbers, species)
     if unknown.any():
         elements = ", ".join(_symbol(number) for number in sorted(set(numbers[unknown].tolist())))

@@ -11,7 +11,7 @@ import torch
 from ase import Atoms
 from numpy.typing import ArrayLike, NDArray
 
-from mlff.calculators.structure import check_distances, check_structure
+from mlff.calculators.structure import check_distances, check_elements, check_structure
 from mlff.calculators.topological import check_forces
 from mlff.graph import build_graph
 from mlff.potential.potential import Potential
@@ -46,7 +46,8 @@ def hessian(potential: Potential, atoms: Atoms, state: int = 0) -> Floats:
                          "(`atoms.set_constraint()`)")
     if isinstance(state, bool) or not 0 <= state < potential.num_states:
         raise ValueError(f"`state` is {state!r}; the potential has {potential.num_states} state(s), counted from 0")
-    check_structure(atoms, potential.species)
+    check_structure(atoms)
+    check_elements(atoms, potential.species)
     exact = copy.deepcopy(potential).double().eval().requires_grad_(False)
     cell = (atoms.cell.array, atoms.pbc) if atoms.pbc.any() else (None, None)
     device = next(exact.parameters()).device
