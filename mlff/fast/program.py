@@ -25,17 +25,19 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from mlff.graph import Graph
-from mlff.models import MODELS, PaiNN, TensorNet
+from mlff.models import EGNN, MODELS, PaiNN, TensorNet
 from mlff.nn import Features, scatter_sum
 from mlff.potential.potential import Potential
 
-from . import ops, painn, tensornet
+from . import egnn, ops, painn, tensornet
 from .build import SOURCES, CompilationError, kernel_library
 from .cache import cache_folder, digest, new_file
 from .substitutes import use_kernels
 
-TABULATED: dict[type[nn.Module], ModuleType] = {PaiNN: painn, TensorNet: tensornet}
+TABULATED: dict[type[nn.Module], ModuleType] = {EGNN: egnn, PaiNN: painn, TensorNet: tensornet}
 """Models with a form of their own for tables and kernels; every other model is traced as it is."""
+OF_PRODUCTS = (EGNN,)
+"""Of these, those whose kernel multiplies matrices; traced as they are where the kernels' products are torch's."""
 NUM_ATOMS, NUM_EDGES, NUM_COEFFICIENTS = 20011, 40009, 1009
 """Sizes while tracing: primes that no weight has, so that no size is taken for another."""
 
@@ -134,14 +136,15 @@ class Program:
         if (misfit := unfit(potential)) is not None:
             has, but = misfit
             raise CompilationError(f"compiled code {has}, and {but}")
-        self.tabulated = type(potential.model) in TABULATED
-        module = TabulatedEnergy(potential) if self.tabulated else PairEnergy(potential)
-        constants = TABULATED[type(potential.model)].constants(potential.model) if self.tabulated else []
-        self.num_coefficients = constants[0].shape[1] if constants else 0
-        state = {name: tensor.detach().contiguous() for name, tensor in _tensors_of(module)}
-        self._fixed = [*state.values(), *constants]
         try:
             ops.load(kernel_library(compile))
+            kind = type(potential.model)
+            self.tabulated = kind in TABULATED and (kind not in OF_PRODUCTS or ops.own_products())
+            module = TabulatedEnergy(potential) if self.tabulated else PairEnergy(potential)
+            constants = TABULATED[kind].constants(potential.model) if self.tabulated else []
+            self.num_coefficients = constants[0].shape[1] if constants else 0
+            state = {name: tensor.detach().contiguous() for name, tensor in _tensors_of(module)}
+            self._fixed = [*state.values(), *constants]
             self._run = self._code(potential, module, state, constants, compile)
         except OSError as error:
             reason = f"the folder for compiled code cannot be used ({error}); MLFF_CACHE names another"
@@ -184,7 +187,7 @@ def _package(potential: Potential, module: Energy, state: dict[str, Tensor], con
 def _sources() -> list[Path]:
     """Files whose code ends up in programs."""
     root = Path(__file__).parent
-    own = [root / name for name in ("ops.py", "program.py", "substitutes.py", "painn.py", "tensornet.py")]
+    own = [root / name for name in ("ops.py", "program.py", "substitutes.py", "egnn.py", "painn.py", "tensornet.py")]
     own.append(root.parent / "heads" / "energy.py")
     return [*SOURCES, *own, *(file for package in ("models", "nn") for file in (root.parent / package).glob("*.py"))]
 

@@ -53,8 +53,10 @@ class EGNNLayer(nn.Module):
         self.node = nn.Sequential(
             nn.Linear(2 * num_features, num_features), nn.SiLU(), nn.Linear(num_features, num_features)
         )
-        self.gate = nn.Sequential(nn.Linear(num_features, 1), nn.Sigmoid()) if config.attention else None
-        self.shift = None
+        self.gate: nn.Sequential | None = None
+        if config.attention:
+            self.gate = nn.Sequential(nn.Linear(num_features, 1), nn.Sigmoid())
+        self.shift: nn.Sequential | None = None
         if update_coordinates:
             last = nn.Linear(num_features, 1, bias=False)
             nn.init.xavier_uniform_(last.weight, gain=0.001)
@@ -91,15 +93,33 @@ class EGNNLayer(nn.Module):
         if self.gate is not None:
             message = message * self.gate(message)
 
-        if self.shift is not None:  # equation 4: away from (or towards) the neighbours
-            pair_direction = r_ij / (squared.sqrt() + 1e-8) if self.config.normalize else r_ij
-            direction = torch.cat((pair_direction, -pair_direction))
-            shift = scatter_sum(-direction * self.shift(message) * weights, centre, num_atoms)
-            moved = moved + (shift / self._count(weights, centre, num_atoms) if self.config.aggregation == "mean" else shift)
-
+        if self.shift is not None:
+            both, lengths = torch.cat((r_ij, -r_ij)), torch.cat((squared, squared))
+            moved = moved + self.shifts(both, lengths, self.shift(message), weights, centre, num_atoms)
         gathered = scatter_sum(message * weights, centre, num_atoms)  # equation 5
-        update = self.node(torch.cat((h, gathered), dim=1))  # equation 6
-        return (h + update if self.config.residual else update), moved
+        return self.updated(h, gathered), moved
+
+    def shifts(
+        self, r_ij: Tensor, squared: Tensor, coefficients: Tensor, weights: Tensor, centre: Tensor, num_atoms: int
+    ) -> Tensor:
+        """Equation 4: how far each atom moves away from (or towards) its neighbours, ``[N, 3]``.
+
+        Args:
+            r_ij: vectors of the edges as atoms have moved, ``[E, 3]``.
+            squared: their squared lengths, ``[E, 1]``.
+            coefficients: what the network makes of the messages, ``[E, 1]``.
+            weights: envelope of the edges, ``[E, 1]``.
+            centre: ``[E]``.
+            num_atoms: N.
+        """
+        direction = r_ij / (squared.sqrt() + 1e-8) if self.config.normalize else r_ij
+        shift = scatter_sum(-direction * coefficients * weights, centre, num_atoms)
+        return shift / self._count(weights, centre, num_atoms) if self.config.aggregation == "mean" else shift
+
+    def updated(self, h: Tensor, gathered: Tensor) -> Tensor:
+        """Equation 6, ``[N, F]``."""
+        update = self.node(torch.cat((h, gathered), dim=1))
+        return h + update if self.config.residual else update
 
     def _count(self, weights: Tensor, centre: Tensor, num_atoms: int) -> Tensor:
         """What a mean divides by, ``[N, 1]``: the neighbours, each counted by its envelope so that none enters at once.

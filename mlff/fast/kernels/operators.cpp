@@ -3,6 +3,7 @@
 #include <ATen/ops/clone.h>
 #include <torch/library.h>
 
+#include "edge_network.h"
 #include "edges.h"
 #include "messages.h"
 #include "neighbor_sum.h"
@@ -105,7 +106,46 @@ Tensor product(const Tensor& a, const Tensor& b, const std::optional<Tensor>& st
   return a.scalar_type() == at::kFloat ? product_of<float>(a, b, first) : product_of<double>(a, b, first);
 }
 
+std::tuple<Tensor, Tensor, Tensor, Tensor> edge_network(
+    const Tensor& of_centre, const Tensor& of_neighbor, const Tensor& squared, const Tensor& envelope,
+    const Tensor& vectors, const Tensor& basis, const Tensor& centres, const Tensor& neighbors, const Tensor& table,
+    const Tensor& squared_weights, const Tensor& message_weights, const Tensor& message_bias,
+    const std::optional<Tensor>& gate, const std::optional<Tensor>& gate_bias, const std::optional<Tensor>& shift_weights,
+    const std::optional<Tensor>& shift_bias, const std::optional<Tensor>& shift_last) {
+  const EdgeNetworkTensors tensors = {of_centre, of_neighbor, squared, envelope, vectors, basis, centres, neighbors, table,
+                                      squared_weights, message_weights, message_bias, gate, gate_bias, shift_weights,
+                                      shift_bias, shift_last};
+  return of_centre.scalar_type() == at::kFloat ? edge_network_of<float>(tensors) : edge_network_of<double>(tensors);
+}
+
+std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> edge_network_backward(
+    const Tensor& grad_gathered, const Tensor& grad_coefficients, const Tensor& y, const Tensor& z, const Tensor& of_centre,
+    const Tensor& of_neighbor, const Tensor& squared, const Tensor& envelope, const Tensor& vectors, const Tensor& basis,
+    const Tensor& centres, const Tensor& neighbors, const Tensor& table, const Tensor& squared_weights,
+    const Tensor& message_weights, const Tensor& message_bias, const std::optional<Tensor>& gate,
+    const std::optional<Tensor>& gate_bias, const std::optional<Tensor>& shift_weights,
+    const std::optional<Tensor>& shift_bias, const std::optional<Tensor>& shift_last) {
+  const EdgeNetworkTensors tensors = {of_centre, of_neighbor, squared, envelope, vectors, basis, centres, neighbors, table,
+                                      squared_weights, message_weights, message_bias, gate, gate_bias, shift_weights,
+                                      shift_bias, shift_last};
+  return of_centre.scalar_type() == at::kFloat
+             ? edge_network_backward_of<float>(grad_gathered.contiguous(), grad_coefficients.contiguous(), y, z, tensors)
+             : edge_network_backward_of<double>(grad_gathered.contiguous(), grad_coefficients.contiguous(), y, z, tensors);
+}
+
+// The centre of every edge.
+Tensor edge_centres(const Tensor& offsets, const Tensor& neighbors) {
+  Tensor centres = at::empty({neighbors.size(0)}, offsets.options().dtype(at::kLong));
+  const int32_t* first = offsets.const_data_ptr<int32_t>();
+  int64_t* to = centres.mutable_data_ptr<int64_t>();
+  for (int64_t i = 0; i + 1 < offsets.size(0); ++i) std::fill(to + first[i], to + first[i + 1], i);
+  return centres;
+}
+
 }  // namespace
+
+// Whether products here are those of products.h; elsewhere they are torch's, and kernels made of products are slower than it.
+extern "C" bool mlff_own_products() { return kOwnProducts; }
 
 #include "shims.h"
 
@@ -126,6 +166,19 @@ TORCH_LIBRARY(mlff, library) {
   library.def(
       "messages_backward_backward(Tensor source_tangent, Tensor filters_tangent, Tensor geometry_tangent, Tensor grad, "
       "Tensor source, Tensor filters, Tensor geometry, Tensor pairs, int rule) -> (Tensor, Tensor, Tensor, Tensor)");
+  library.def(
+      "edge_network(Tensor of_centre, Tensor of_neighbor, Tensor squared, Tensor envelope, Tensor vectors, Tensor basis, "
+      "Tensor centres, Tensor neighbors, Tensor table, Tensor squared_weights, Tensor message_weights, "
+      "Tensor message_bias, Tensor? gate, Tensor? gate_bias, Tensor? shift_weights, Tensor? shift_bias, "
+      "Tensor? shift_last) -> (Tensor, Tensor, Tensor, Tensor)");
+  library.def(
+      "edge_network_backward(Tensor grad_gathered, Tensor grad_coefficients, Tensor y, Tensor z, "
+      "Tensor of_centre, Tensor of_neighbor, Tensor squared, Tensor envelope, Tensor vectors, Tensor basis, "
+      "Tensor centres, Tensor neighbors, Tensor table, Tensor squared_weights, Tensor message_weights, "
+      "Tensor message_bias, Tensor? gate, Tensor? gate_bias, Tensor? shift_weights, Tensor? shift_bias, "
+      "Tensor? shift_last) "
+      "-> (Tensor, Tensor, Tensor, Tensor, Tensor)");
+  library.def("edge_centres(Tensor offsets, Tensor neighbors) -> Tensor");
   library.def("add_rows(Tensor start, Tensor index, Tensor values) -> Tensor");
   library.def("product(Tensor a, Tensor b, Tensor? start) -> Tensor");
   library.def("edge_forces(Tensor grad_vectors, Tensor vectors, Tensor offsets, Tensor neighbors) -> (Tensor, Tensor)");
@@ -138,6 +191,9 @@ TORCH_LIBRARY_IMPL(mlff, CPU, library) {
   library.impl("messages_backward", &messages_backward);
   library.impl("messages_backward_backward", &messages_backward_backward);
   library.impl("near_edges", &near_edges);
+  library.impl("edge_network", &edge_network);
+  library.impl("edge_network_backward", &edge_network_backward);
+  library.impl("edge_centres", &edge_centres);
   library.impl("add_rows", &add_rows);
   library.impl("product", &product);
   library.impl("edge_forces", &edge_forces);

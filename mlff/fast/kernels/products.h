@@ -20,6 +20,8 @@
 
 namespace {
 
+using at::Tensor;
+
 #ifdef __AVX512F__
 constexpr bool kOwnProducts = true;
 #else
