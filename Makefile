@@ -54,11 +54,14 @@ types: install
 bench: install
 	$(ONE_THREAD) $(RUN) -m mlff benchmark speed --training
 
-# mlff beside its peers, each in an environment of its own; PEERS="schnetpack-painn" for some of them only.
+# mlff beside its peers, each in an environment of its own; PEERS="schnetpack-painn" for some of them only. Stopped, and called
+# again with RESUME=--resume, it goes on. glibc keeps large blocks instead of returning them: uncompiled models are faster so.
+KEEP_BLOCKS := MALLOC_MMAP_THRESHOLD_=2000000000 MALLOC_TRIM_THRESHOLD_=4000000000
+RESUME ?= --overwrite
 bench-peers: install
 	bash benchmarks/peers/install.sh $(PEERS)
-	$(ONE_THREAD) $(RUN) benchmarks/peers/compare.py $(PEERS) --workload azobenzene,water-192,water-1536 --mode compiled \
-	  --rounds 5 --json build/peers.json --overwrite
+	$(ONE_THREAD) $(KEEP_BLOCKS) $(RUN) benchmarks/peers/compare.py $(PEERS) --workload azobenzene,water-192,water-1536 \
+	  --mode compiled --rounds 5 --json build/peers.json $(RESUME)
 
 # The accuracy table of README.md, from the models in models/ and the data in AZOBENZENE (a folder with azo.zip).
 AZOBENZENE ?= ../shared/data/azobenzene_gfn2

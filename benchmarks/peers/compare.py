@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -28,6 +28,7 @@ from benchmarks.peers.report import TRAINING, print_report
 from mlff.benchmarks.candidates import MODES, Candidate
 from mlff.benchmarks.contest import ROUNDS, Timing, Worker, ratio_of, take_turns, worker_of
 from mlff.benchmarks.machine import free_memory, limit_memory
+from mlff.benchmarks.speed import TRAINING as TRAINED_ON
 from mlff.benchmarks.speed import machine_facts
 from mlff.cli.benchmark.options import Listed
 from mlff.dynamics.aside import written_aside
@@ -40,21 +41,22 @@ MEMORY_SHARE = 0.6
 
 
 def measure(
-    name: str, workload: str, modes: Sequence[str], *, training: bool, rounds: int, threads: int, folder: Path,
+    name: str, workload: str, modes: Sequence[str], *, rounds: int, threads: int, folder: Path,
     tell: Callable[[str], object],
 ) -> list[dict[str, Any]]:  # fmt: skip
-    """One record a pair of a peer's mode and ours, both documents and the ratios in it."""
-    opponent = OPPONENTS[name]
-    kind = ["--training"] if training else ["--workload", workload]
+    """One record a pair of a peer's mode and ours, both documents and the ratios in it; `workload` may be ``TRAINING``."""
+    opponent, training = OPPONENTS[name], workload == TRAINING
+    kind: Literal["md", "training"] = "training" if training else "md"
+    asked = ["--training"] if training else ["--workload", workload]
     theirs = {
-        mode: partial(Worker, opponent.command(*kind, "--mode", mode, "--threads", str(threads), "--serve"), threads)
+        mode: partial(Worker, opponent.command(*asked, "--mode", mode, "--threads", str(threads), "--serve"), threads)
         for mode in (opponent.training_modes if training else opponent.modes)
     }
     ours = {
         (model, mode): partial(
-            worker_of, Candidate(path, workload, mode, kind="training" if training else "md", threads=threads)
+            worker_of, Candidate(path, TRAINED_ON if training else workload, mode, kind=kind, threads=threads)
         )
-        for model, path in opponent.our_models(workload, training=training, folder=folder).items()
+        for model, path in opponent.our_models(TRAINED_ON if training else workload, training=training, folder=folder).items()
         for mode in modes
     }
     timings = take_turns([*theirs.values(), *ours.values()], rounds, tell=tell, most_seconds=MOST_SECONDS)
@@ -65,7 +67,7 @@ def measure(
         for (model, mode), our in our_timings.items():
             record: dict[str, Any] = {
                 "peer": name, "peer_mode": their_mode, "model": model, "mode": mode, "threads": threads,
-                "workload": TRAINING if training else workload,
+                "workload": workload,
             }  # fmt: skip
             errors = {side: str(each) for side, each in (("peer", their), ("mlff", our)) if isinstance(each, Exception)}
             if isinstance(their, Timing) and isinstance(our, Timing):
@@ -94,9 +96,10 @@ def measure(
               help="What takes more fails, and says so.  [default: 60 % of what is free]")  # fmt: skip
 @click.option("--json", "json_path", metavar="FILE", type=click.Path(path_type=Path), help="Write every figure as JSON.")
 @click.option("--overwrite", is_flag=True, help="Replace a file that exists.")
+@click.option("--resume", is_flag=True, help="Keep what the file has: only peers and workloads that it lacks are measured.")
 def main(
     peers: tuple[str, ...], workloads: tuple[str, ...], modes: tuple[str, ...], training: bool, rounds: int, threads: int,
-    most_memory: float | None, json_path: Path | None, overwrite: bool,
+    most_memory: float | None, json_path: Path | None, overwrite: bool, resume: bool,
 ) -> None:  # fmt: skip
     from rich.console import Console
 
@@ -105,24 +108,28 @@ def main(
     if missing:
         raise click.ClickException(f"there is no environment {', '.join(missing)}; run `make bench-peers`, which makes them")
     try:
-        check_outputs([] if json_path is None else [json_path], overwrite=overwrite)
+        check_outputs([] if json_path is None else [json_path], overwrite=overwrite or resume)
     except ValueError as error:
         raise click.ClickException(str(error)) from error
     machine = machine_facts(threads, "cpu")
     limit_memory(MEMORY_SHARE * free_memory() if most_memory is None else 1e9 * most_memory)
     records: list[dict[str, Any]] = []
+    if resume and json_path is not None and json_path.exists():
+        records = json.loads(json_path.read_text())["results"]
+    known = {(record["peer"], record["workload"]) for record in records}
+    contests = [(name, workload) for name in names for workload in (*workloads, *[TRAINING] * training)]
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        for name in names:
-            for workload, is_training in [(each, False) for each in workloads] + [("azobenzene", True)] * training:
-                what = f"{name}, {TRAINING if is_training else workload}"
-                records += measure(
-                    name, workload, modes, training=is_training, rounds=rounds, threads=threads, folder=Path(folder),
-                    tell=lambda line, what=what: click.echo(f"{time.monotonic() - began:6.0f} s  {what}: {line}", err=True),
-                )  # fmt: skip
-                if json_path is not None:  # after each, because the whole takes long
-                    with written_aside(json_path) as aside:
-                        aside.write_text(json.dumps({"machine": machine, "results": records}, indent=2) + "\n")
+        for name, workload in (each for each in contests if each not in known):
+
+            def tell(line: str, what: str = f"{name}, {workload}") -> None:
+                click.echo(f"{time.monotonic() - began:6.0f} s  {what}: {line}", err=True)
+
+            records += measure(name, workload, modes, rounds=rounds, threads=threads, folder=Path(folder), tell=tell)
+            records.sort(key=lambda record: list(OPPONENTS).index(record["peer"]))
+            if json_path is not None:  # after each, because the whole takes long
+                with written_aside(json_path) as aside:
+                    aside.write_text(json.dumps({"machine": machine, "results": records}, indent=2) + "\n")
     console = Console(width=None if sys.stdout.isatty() else 200)
     print_report(records, console)
     load = machine["load_average"]
