@@ -1,4 +1,4 @@
-"""The tables that a comparison with peers ends in: each mode beside each of ours, then ours beside the peers' best modes."""
+"""The tables that a comparison with peers ends in: each mode beside each of ours, then ours beside the peers' fastest modes."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ def print_report(records: Sequence[Record], console: Console) -> None:
     """Both tables, and a line on whatever failed, differed or warned."""
     console.print(_every_mode(records))
     console.print()
-    console.print(_best_modes(records))
-    for line in _notes(records):
+    for line in [*markdown(records), *_notes(records)]:
         console.print(line, markup=False, highlight=False)
 
 
@@ -44,28 +43,29 @@ def _every_mode(records: Sequence[Record]) -> Table:
             table.add_row(*names, *("failed" if side in record["errors"] else "" for side in ("peer", "mlff")))
             continue
         sides = [record["peer_result"], record["mlff_result"]]
-        if record["workload"] == TRAINING:
-            times = [f"{side['frames_per_processor_second']:.1f}" for side in sides]
-        else:
-            times = [f"{_milliseconds(side):.{1 if _milliseconds(side) > 10 else 2}f}" for side in sides]
+        times = [_time(record["workload"], side) for side in sides]
         memory = [f"{side['peak_megabytes']:,.0f}" for side in sides]
         share = f"1/{1 / record['memory_ratio']:.1f}"
         table.add_row(*names, *times, _spread(record["processor_ratio"]), str(sides[0]["rounds"]), *memory, share)
     return table
 
 
-def _best_modes(records: Sequence[Record]) -> Table:
-    """One row a model of ours, one column a workload, each beside the peer's fastest mode."""
-    workloads = list(dict.fromkeys(record["workload"] for record in records))
-    found = {tuple(each[name] for name in ("peer", "model", "mode", "workload")): each for each in best_records(records)}
-    table = _table("Times faster than the peer's fastest mode, which stands behind it", ("peer", "mlff", "mode"), workloads)
-    for row in dict.fromkeys((record["peer"], record["model"], record["mode"]) for record in records):
-        cells = []
-        for workload in workloads:
-            record = found.get((*row, workload))
-            cells.append("" if record is None else f"{record['processor_ratio']['median']:.3g} {record['peer_mode']}")
-        table.add_row(*row, *cells)
-    return table
+def markdown(records: Sequence[Record]) -> list[str]:
+    """Lines of a table with one row a workload, peer and model of ours, the peer in its fastest mode."""
+    lines = [
+        "| workload | peer, its fastest mode | mlff | peer | mlff | times faster (quartiles) | peak MB: peer, mlff |",
+        "| --- | --- | --- | ---: | ---: | --- | --- |",
+    ]
+    order = list(dict.fromkeys(record["workload"] for record in records))
+    for record in sorted(best_records(records), key=lambda each: order.index(each["workload"])):
+        sides = [record["peer_result"], record["mlff_result"]]
+        peer, ours = (_time(record["workload"], side) for side in sides)
+        memory = ", ".join(f"{side['peak_megabytes']:,.0f}" for side in sides)
+        lines.append(
+            f"| {record['workload']} | {record['peer']}, {record['peer_mode']} | {record['model']} | {peer} | {ours} "
+            f"| {_spread(record['processor_ratio'])} | {memory} |"
+        )
+    return lines
 
 
 def _notes(records: Sequence[Record]) -> list[str]:
@@ -89,6 +89,14 @@ def _table(title: str, left: Sequence[str], right: Sequence[str]) -> Table:
     for heading in right:
         table.add_column(heading, justify="right", no_wrap=True)
     return table
+
+
+def _time(workload: str, result: dict[str, Any]) -> str:
+    """Milliseconds a step, or frames a second in training."""
+    if workload == TRAINING:
+        return f"{result['frames_per_processor_second']:.1f}"
+    milliseconds = _milliseconds(result)
+    return f"{milliseconds:,.{2 if milliseconds < 10 else 1 if milliseconds < 1000 else 0}f}"
 
 
 def _milliseconds(result: dict[str, Any]) -> float:

@@ -45,5 +45,5 @@ def test_a_failure_is_told_in_its_row_and_in_a_line():
     with console.capture() as captured:
         print_report([record("eager", 12.0), failed], console)
     text = captured.get()
-    assert "6.00 (1.00-9.00)" in text and "6 eager" in text and "failed" in text
+    assert "6.00 (1.00-9.00)" in text and "| azobenzene | nequip-l1, eager | painn | 12.0 | 12.0 |" in text and "failed" in text
     assert "! water-1536, nequip-l1 eager: RuntimeError: can't allocate memory" in text and "long text" not in text
