@@ -36,8 +36,8 @@ from mlff.dynamics.structures import check_outputs
 
 MOST_SECONDS = 60.0
 """Processor time of the rounds of one contest after which no further round begins (but there are ``LEAST_ROUNDS``)."""
-MEMORY_SHARE = 0.6
-"""Of the free memory, for one process."""
+MEMORY_SHARE = 0.4
+"""Of the free memory, for one process: a peer's modes are in memory at the same time."""
 
 
 def measure(
@@ -93,7 +93,7 @@ def measure(
               help=f"At most: none begins once those of a contest took {MOST_SECONDS:.0f} s of processor time.")  # fmt: skip
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True)
 @click.option("--most-memory", type=click.FloatRange(1), metavar="GB",
-              help="What takes more fails, and says so.  [default: 60 % of what is free]")  # fmt: skip
+              help="What takes more fails, and says so.  [default: 40 % of what is free]")  # fmt: skip
 @click.option("--json", "json_path", metavar="FILE", type=click.Path(path_type=Path), help="Write every figure as JSON.")
 @click.option("--overwrite", is_flag=True, help="Replace a file that exists.")
 @click.option("--resume", is_flag=True, help="Keep what the file has: only peers and workloads that it lacks are measured.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -73,8 +74,9 @@ def _notes(records: Sequence[Record]) -> list[str]:
     for record in records:
         peer, ours = f"{record['peer']} {record['peer_mode']}", f"mlff {record['model']} {record['mode']}"
         for side, error in record.get("errors", {}).items():
-            first = error.strip().splitlines()[0]
-            notes.append(f"! {record['workload']}, {peer if side == 'peer' else ours}: {first}")
+            lines = error.strip().splitlines()
+            reason = next((line for line in reversed(lines) if re.match(r"\w*Error: ", line)), lines[0])
+            notes.append(f"! {record['workload']}, {peer if side == 'peer' else ours}: {reason}")
         if record.get("relative_energy_difference", 0.0) > ENERGY_TOLERANCE:
             difference = record["relative_energy_difference"]
             notes.append(f"! {record['workload']}, {peer}, {ours}: the energies differ by {difference:.1e} of themselves")
