@@ -60,8 +60,9 @@ def run_replicas(
             ``a.traj`` stands for ``a-00.traj``, ``a-01.traj`` and so on, each with its table and its state.
         restart: go on from the states; replicas that have none yet start anew, and those that are behind catch up first.
         callback: called with every logged row as ``(replica, row, atoms)``; the atoms are not to be changed.
-        steps, ensemble, timestep, temperature, friction, equilibrate, seed, interval, overwrite, max_temperature,
-            max_disagreement: as of `run_md`; replica k has the seed ``seed + k``.
+        steps, ensemble, timestep, temperature, friction, equilibrate, seed, interval, overwrite: as of `run_md`; replica k has
+            the seed ``seed + k``.
+        max_temperature, max_disagreement: as of `run_md`.
 
     Raises:
         ValueError: as of `run_md`, and starts that differ in more than positions and velocities.
