@@ -177,7 +177,7 @@ class MLFFCalculator(Calculator):
             results = self._evaluate(graph, derivatives, stress, of_states)
         else:
             results = self._results(evaluation, derivatives, atoms.get_volume() if stress else None)
-        # ASE's own calculate copies everything and looks for a folder of input files: a tenth of a step of a small molecule.
+        # ASE's own calculate copies everything, as `get_property` has just done, and looks for a folder of input files.
         if last is None or system_changes != ["positions"]:
             self.atoms = atoms.copy()
         else:
