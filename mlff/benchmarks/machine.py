@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import resource
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -117,6 +116,8 @@ def free_memory() -> float:
 
 def limit_memory(size: float) -> None:
     """Let this process and those that it starts have so many bytes each: asking for more is an error of theirs, on Linux."""
+    import resource  # Windows has none, and asks the machine other questions of this file
+
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     most = float("inf") if hard == resource.RLIM_INFINITY else float(hard)
     if size < most:
