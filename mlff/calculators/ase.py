@@ -20,6 +20,7 @@ from mlff.calculators.topological import check_forces, implemented
 from mlff.fast import CompilationError, CompiledPotential, Evaluation, Program, Structure
 from mlff.graph import Graph, VerletList, build_graph, split_graph
 from mlff.potential.checkpoint import load_potential
+from mlff.potential.device import chosen_device
 from mlff.potential.potential import VOIGT, Potential
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
@@ -76,11 +77,11 @@ class MLFFCalculator(Calculator):
         if not isinstance(compile, bool) and compile != "auto":
             raise ValueError(f"`compile` is {compile!r}; give True, False or 'auto'")
         if isinstance(model, Potential):
-            device = checked_device(device if device is not None else next(model.parameters()).device)
+            device = chosen_device(device if device is not None else next(model.parameters()).device)
             potential = copy.deepcopy(model)
             name = "Potential"
         elif isinstance(model, str | os.PathLike):
-            device = checked_device(device if device is not None else "cuda" if torch.cuda.is_available() else "cpu")
+            device = chosen_device(device)
             potential = load_potential(model)
             name = os.fspath(model)
         else:
@@ -285,20 +286,3 @@ class MLFFCalculator(Calculator):
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         self._start_compiling(self.parameters["compile"])  # compiled code is left behind when a module is copied
-
-
-def checked_device(device: str | torch.device) -> torch.device:
-    """The device, or a ValueError where this machine has none such."""
-    try:
-        checked = torch.device(device)
-    except (RuntimeError, TypeError) as error:
-        raise ValueError(f"`device` is {device!r}; give 'cpu', 'cuda' or 'cuda:0', 'cuda:1', ...") from error
-    if checked.type == "cuda":
-        if not torch.cuda.is_available():
-            raise ValueError(f"`device` is {str(device)!r}, but torch finds no CUDA GPU here; use 'cpu', or install a "
-                             f"torch that is built for this GPU and its driver")
-        if checked.index is not None and checked.index >= torch.cuda.device_count():
-            raise ValueError(f"`device` is {str(device)!r}, but the GPUs end at cuda:{torch.cuda.device_count() - 1}")
-    elif checked.type != "cpu":
-        raise ValueError(f"`device` is {str(device)!r}; this package runs on 'cpu' and 'cuda' (float64 is needed)")
-    return checked

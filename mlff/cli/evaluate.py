@@ -55,6 +55,7 @@ def command(
 
     from mlff.potential.checkpoint import load_potential, read_document
     from mlff.potential.committee import resolve_members
+    from mlff.potential.device import chosen_device
     from mlff.train.filtering import criteria_text
     from mlff.train.finish import error_table, gap_table, path_or_paths
     from mlff.train.metrics import check_torsion, errors_by_torsion, evaluate
@@ -66,10 +67,9 @@ def command(
     atoms = parse_bins(bins)
     for path in (json_path, plot_path, predictions_path):
         check_parent(path)
-    if device is None:
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    place = chosen_device(device)
     paths = resolve_members(model)
-    potentials = [load_potential(path, device=device, dtype=None if dtype is None else getattr(torch, dtype)) for path in paths]
+    potentials = [load_potential(path, device=place, dtype=None if dtype is None else getattr(torch, dtype)) for path in paths]
     potential = potentials[0]
     extra = read_document(paths[0])["extra"]
     dataset = open_dataset(*data)

@@ -77,11 +77,11 @@ def command(model: str, structures: tuple[str, ...], output: Path, others: tuple
 def _members(models: Sequence[str], device: str | None, dtype: str | None) -> list[Any]:
     import torch
 
-    from mlff.calculators.ase import checked_device
     from mlff.potential.checkpoint import load_potential
     from mlff.potential.committee import resolve_members
+    from mlff.potential.device import chosen_device
 
-    place = checked_device(device if device is not None else "cuda" if torch.cuda.is_available() else "cpu")
+    place = chosen_device(device)
     paths = [path for model in models for path in resolve_members(model)]
     return [load_potential(path, device=place, dtype=None if dtype is None else getattr(torch, dtype)) for path in paths]
 

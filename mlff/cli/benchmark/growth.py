@@ -31,14 +31,14 @@ def command(
 
     from mlff.benchmarks.growth import SIZES, measure_growth, plot_growth
     from mlff.benchmarks.speed import machine_facts, speed_candidates
-    from mlff.calculators.ase import checked_device
     from mlff.dynamics.aside import written_aside
     from mlff.dynamics.structures import check_outputs
+    from mlff.potential.device import chosen_device
 
     if output.suffix.lower() not in (".png", ".pdf", ".svg"):
         raise click.UsageError(f"--output is {output}; give a name that ends in .png, .pdf or .svg")
     check_outputs([path for path in (output, json_path) if path is not None], overwrite=overwrite)
-    checked_device(device)
+    chosen_device(device)
     numbers = SIZES if sizes is None else _numbers(sizes)
     speed_candidates(models, [f"water-{number}" for number in numbers], modes)  # complains before anything is measured
     options = {"device": device, "threads": threads, "dtype": dtype}

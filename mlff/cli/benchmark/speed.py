@@ -37,12 +37,12 @@ def command(
     import json
 
     from mlff.benchmarks.speed import machine_facts, measure_speed, speed_candidates
-    from mlff.calculators.ase import checked_device
     from mlff.dynamics.aside import written_aside
     from mlff.dynamics.structures import check_outputs
+    from mlff.potential.device import chosen_device
 
     check_outputs([] if json_path is None else [json_path], overwrite=overwrite)
-    checked_device(device)
+    chosen_device(device)
     candidates = speed_candidates(
         models, workloads, modes, training=training, device=device, threads=threads, dtype=dtype
     )

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import torch
 
-from mlff.calculators.ase import checked_device
 from mlff.potential.checkpoint import load_potential
 from mlff.potential.committee import resolve_members
+from mlff.potential.device import chosen_device
 from mlff.potential.potential import Potential
 
 from .ml import MLSurfaces
@@ -46,8 +45,7 @@ def model_surfaces(
     dtype: Literal["float32", "float64"] = "float32",
 ) -> MLSurfaces:
     """The potentials as what surface hopping runs on; on a GPU where there is one and no device was named."""
-    place = checked_device(device if device is not None else "cuda" if torch.cuda.is_available() else "cpu")
-    return MLSurfaces(members, atomic_numbers, device=place, dtype=dtype)
+    return MLSurfaces(members, atomic_numbers, device=chosen_device(device), dtype=dtype)
 
 
 def trained_structure(model: str | os.PathLike[str]) -> TrainedStructure:
