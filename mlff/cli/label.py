@@ -22,7 +22,7 @@ import click
     "--every", type=click.IntRange(min=1), default=1, show_default=True, help="Take every so-many-th structure of each file."
 )
 @click.option(
-    "--workers", type=click.IntRange(min=1), default=1, show_default=True,
+    "--workers", type=click.IntRange(1, 1024), default=1, show_default=True,
     help="Processes that compute side by side, each with one thread (or OMP_NUM_THREADS, where it is set).",
 )  # fmt: skip
 @click.option("--append", is_flag=True, help="Add to the output file if it exists; its splits stay, without the new frames.")

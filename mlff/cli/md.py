@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 @click.option("--friction", default=0.01, show_default=True, help="Of the Langevin thermostat, 1/fs.")
 @click.option("--seed", type=int, help="Of velocities and thermostat.  [default: drawn, and printed]")
 @click.option("--interval", default=10, show_default=True, help="Steps between frames.")
-@click.option("--replicas", type=int, help="Simulations moved together, with seeds of their own: --seed, then one more each.")
+@click.option("--replicas", type=click.IntRange(max=100_000),
+              help="Simulations moved together, with seeds of their own: --seed, then one more each.")
 @click.option("-o", "--output", metavar="FILE", help="Trajectory, .traj or .xyz.  [default: STRUCTURE-md.traj, here]")
 @click.option("--restart", is_flag=True, help="Continue the output's simulation; --steps counts from its start.")
 @click.option("--plot", metavar="FILE.png", help="Draw total energy and temperature over time.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 CANDIDATES = 10
 """Geometries for each trajectory that excitations are picked from."""
+COUNT = click.IntRange(max=10_000_000)
+"""Of trajectories, each of which has random numbers of its own."""
 
 
 @click.command()
@@ -27,9 +30,10 @@ CANDIDATES = 10
               help="State to begin in, from 0.  [default: 1; the frames' own with FILE; any with --window]")
 @click.option("--window", nargs=2, type=float, metavar="LOW HIGH",
               help="Begin in states with these excitation energies, eV, picked by oscillator strength.")
-@click.option("--candidates", type=int, help=f"Geometries to pick from with --window.  [default: {CANDIDATES} a trajectory]")
-@click.option("--trajectories", default=100, show_default=True, help="How many; all of them in one batch.")
-@click.option("--first-trajectory", default=0, show_default=True, help="Number of the first: other numbers add to a run.")
+@click.option("--candidates", type=COUNT, help=f"Geometries to pick from with --window.  [default: {CANDIDATES} a trajectory]")
+@click.option("--trajectories", type=COUNT, default=100, show_default=True, help="How many; all of them in one batch.")
+@click.option("--first-trajectory", type=COUNT, default=0, show_default=True,
+              help="Number of the first: other numbers add to a run.")
 @click.option("--method", type=click.Choice(["fssh", "lz", "adiabatic"]), default="fssh", show_default=True,
               help="Fewest switches, Landau-Zener, or no hops.")
 @click.option("--time", "time_fs", type=float, help="Simulated time in all, fs.  [default: 100, or as the run was]")
@@ -98,7 +102,7 @@ def _start(model: str, options: dict[str, Any]) -> None:
         parse_product(text, len(potential.masses))
     click.echo(f"{'initial':<16}{initial.source}")
     about |= {"model": str(Path(model).absolute()) if Path(model).exists() else model, "dtype": options["dtype"] or "float32",
-              "time": options["time_fs"] or 100.0, "products": list(options["products"])}  # fmt: skip
+              "time": _time(options, 100.0), "products": list(options["products"])}  # fmt: skip
     with _Progress(about["time"], settings.timestep) as progress:
         run_namd(
             potential, initial, out=out, time=about["time"], settings=settings, interval=options["interval"],
@@ -122,7 +126,7 @@ def _resume(model: str | None, options: dict[str, Any]) -> None:
     potential = model_surfaces(load_members(named), swarm.atomic_numbers, device=options["device"],
                                dtype=options["dtype"] or about.get("dtype", "float32"))  # fmt: skip
     potential.masses = swarm.masses
-    time = options["time_fs"] or float(about.get("time", 100.0))
+    time = _time(options, float(about.get("time", 100.0)))
     with _Progress(time, settings.timestep) as progress:
         run_namd(potential, out=folder.path, time=time, resume=True, processes=options["processes"], callback=progress.update)
     _report([folder.path], folder.path, options["products"] or about.get("products", ()))
@@ -202,6 +206,14 @@ def _prepare(model: str, options: dict[str, Any]) -> tuple[MLSurfaces, InitialCo
     initial = InitialConditions(initial.positions[chosen], initial.velocities[chosen], np.asarray(initial.states)[chosen],
                                 initial.source)  # fmt: skip
     return model_surfaces(members, numbers, device=options["device"], dtype=options["dtype"] or "float32"), initial, about
+
+
+def _time(options: dict[str, Any], default: float) -> float:
+    """What was asked for, fs."""
+    time: float = default if options["time_fs"] is None else options["time_fs"]
+    if not (math.isfinite(time) and time > 0):
+        raise ValueError(f"--time is {time:g}; give a positive time in fs")
+    return time
 
 
 class _Progress:

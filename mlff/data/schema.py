@@ -22,6 +22,7 @@ STATUSES = ("complete", "crashed", "truncated", "unordered")  #: unordered: fram
 NAME_LENGTH = 255  #: bytes of UTF-8 in a trajectory's name
 SOURCE_LENGTH = 1023  #: bytes of UTF-8 in a trajectory's source
 LABEL_LENGTH = 32  #: bytes of UTF-8 in a state's label
+LARGEST_INTEGER = 32_767  #: of states, roots and multiplicities, which are stored in 16 bits
 
 FRAME_DATASETS: dict[str, tuple[str, object]] = {  #: dataset under frames/ -> dtype and what stands for missing
     **{

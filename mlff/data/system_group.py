@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import h5py
 import numpy as np
 
-from mlff.data.schema import LABEL_LENGTH
+from mlff.data.schema import LABEL_LENGTH, LARGEST_INTEGER
 
 _LARGEST = 118  # atomic number, of an element that has been seen
 
@@ -47,6 +47,8 @@ def system_arrays(
     for key, values in given.items():
         if len(values) != num_states:
             raise ValueError(f"`{key}` of system {name!r} has {len(values)} values for {num_states} states")
+        if key != "label" and not all(0 <= each <= LARGEST_INTEGER for each in values):
+            raise ValueError(f"`{key}` of system {name!r} is {list(values)}; numbers from 0 to {LARGEST_INTEGER} were expected")
     if any(len(each) > LABEL_LENGTH for each in labels):
         raise ValueError(f"a state's label of system {name!r} is longer than {LABEL_LENGTH} bytes")
     arrays: dict[str, np.ndarray] = {

@@ -6,6 +6,7 @@ While it grows, the file is chunked and each trajectory is committed by its row 
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -136,6 +137,8 @@ class HDF5Writer:
             raise ValueError(f"`name` is {name!r}; a system's name must not be empty, hold '/', or begin with '.'")
         if name in self._counts:
             raise ValueError(f"a system called {name!r} is in {self.path} already; there are: {', '.join(self._counts)}")
+        if not math.isfinite(charge):
+            raise ValueError(f"`charge` of system {name!r} is {charge}; a number of elementary charges was expected")
         arrays = system_arrays(
             name,
             atomic_numbers,

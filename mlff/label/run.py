@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from typing import Any
 from mlff.data.dataset import HDF5Dataset
 from mlff.data.importers.append import Earlier
 from mlff.data.importers.assemble import Assembler
+from mlff.data.schema import LARGEST_INTEGER
 from mlff.data.writer import HDF5Writer
 from mlff.label.calculators import CalculatorSpec
 from mlff.label.gather import gather
@@ -84,8 +86,10 @@ def label(
     """
     output = Path(output)
     check_request(output, workers=workers, every=every, append=append, overwrite=overwrite)
-    if multiplicity is not None and multiplicity < 1:
+    if multiplicity is not None and not 1 <= multiplicity <= LARGEST_INTEGER:
         raise ValueError(f"`multiplicity` is {multiplicity}; 2S+1, so 1 or more, was expected")
+    if charge is not None and not math.isfinite(charge):
+        raise ValueError(f"`charge` is {charge}; a number of elementary charges was expected")
     spec = CalculatorSpec.parse(calculator, settings)
     theory = spec.theory if level_of_theory is None else level_of_theory
 

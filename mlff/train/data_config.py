@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
+from mlff.data.schema import LARGEST_INTEGER
 from mlff.train.section import Section
 
 EMBEDDED_DATA = "azobenzene"
@@ -132,6 +133,9 @@ def state_list(value: Any) -> Any:
     if value < 1:
         raise ValueError(f"a number alone is how many states to take, from the first, and that cannot be {value}; write `0,` "
                          f"with a comma (in a file [0]) for state 0 alone")
+    if value > LARGEST_INTEGER:
+        raise ValueError(f"a number alone is how many states to take, from the first, and {value} are more than a file may "
+                         f"have, which is {LARGEST_INTEGER}")
     return tuple(range(value))
 
 

@@ -85,6 +85,7 @@ WRONG = [
     (("MODEL", "azobenzene", "--states", "3,"), "state 3 was asked for"),
     (("MODEL", "azobenzene", "--states", "3"), "has 1 state(s) but 3 of the data were chosen"),
     (("MODEL", "azobenzene", "--states", "0"), "write `0,` with a comma"),
+    (("MODEL", "azobenzene", "--states", str(10**20)), "are more than a file may have"),
     (("MODEL", "azobenzene", "--states", "x"), "--states is 'x'"),
 ]
 

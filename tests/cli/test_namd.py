@@ -88,7 +88,11 @@ MISTAKES = [
     (("states",), "`states` is no folder of a training run"),
     (("states", "--initial", "frames.xyz"), "say in which state to begin (--start-state)"),
     (("states", "--initial", "frames.xyz", "--start-state", "3"), "the potential has the states 0 to 2"),
+    (("states", "--initial", "frames.xyz", "--start-state", str(10**20)), "the potential has the states 0 to 2"),
     (("states", "--initial", "frames.xyz", "--start-state", "1", "--trajectories", "0"), "--trajectories is 0"),
+    (("states", "--initial", "frames.xyz", "--start-state", "1", "--first-trajectory", str(10**20)), "is not in the range"),
+    (("states", "--initial", "frames.xyz", "--start-state", "1", "--time", "inf"), "--time is inf; give a positive time"),
+    (("states", "--initial", "frames.xyz", "--start-state", "1", "--time", "0"), "--time is 0; give a positive time"),
     (("states", "--initial", "frames.xyz", "--start-state", "1", "--max-disagreement", "1"), "one model cannot disagree with"),
     (("states", "--initial", "frames.xyz", "--start-state", "1", "--timestep", "0"), "`timestep` is 0.0"),
     (("states", "--initial", "frames.xyz", "--start-state", "1", "--yield", "x"), "names no product"),
@@ -107,7 +111,7 @@ def test_mistakes_end_in_sentences(folder, mlff, arguments, words):
     if arguments and arguments[0] == "one":
         model = model_config("painn", num_features=8, num_layers=1, cutoff=4.0)
         save_potential(Potential.build(model, species=(1, 6, 7)), folder / "one")
-    result = mlff("namd", *arguments, *FAST)
+    result = mlff("namd", *FAST, *arguments)
     assert result.exit_code == 2
     assert words in " ".join(result.stderr.split())
     assert not (folder / "states-namd").exists()

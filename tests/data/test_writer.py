@@ -251,6 +251,9 @@ def test_rows_of_a_trajectory_that_failed_are_not_those_of_the_next(tmp_path, mo
         ({"label": ["S" * 33, "S1"]}, "longer than 32 bytes"),
         ({"masses": [1.0, 2.0]}, r"`masses` of system 'X' have shape \(2,\); \(1,\) was expected"),
         ({"atomic_numbers": [119]}, "the elements end at 118"),
+        ({"charge": float("nan")}, "`charge` of system 'X' is nan"),
+        ({"multiplicity": [1, 40_000]}, r"`multiplicity` of system 'X' is \[1, 40000\]; numbers from 0 to 32767"),
+        ({"root": [-1, 0]}, "`root` of system 'X' is"),
     ],
 )
 def test_facts_of_a_system_that_cannot_be_are_refused(tmp_path, facts, words):

@@ -215,6 +215,8 @@ def test_tblite_knows_charge_and_multiplicity(tmp_path):
         ({"workers": 0}, "`workers` is 0"),
         ({"every": 0}, "`every` is 0"),
         ({"multiplicity": 0}, "`multiplicity` is 0"),
+        ({"multiplicity": 10**20}, "`multiplicity` is 100000000000000000000"),
+        ({"charge": float("inf")}, "`charge` is inf"),
         ({"append": True, "overwrite": True}, "not both"),
         ({"structures": ["no.xyz"]}, "there is no file no.xyz"),
         ({"structures": []}, "no structure was given"),

@@ -67,10 +67,11 @@ class SurfaceHopping:
             raise ValueError(f"positions {positions.shape} and velocities {velocities.shape} do not fit; give both as "
                              f"[trajectories, {shape[0]}, 3]")
         count = len(positions)
-        active = np.array(np.broadcast_to(np.asarray(states), count), dtype=np.int64)
-        if ((active < 0) | (active >= num_states)).any():
-            raise ValueError(f"start states are {sorted({int(each) for each in active})}; the potential has the states 0 to "
+        given = np.broadcast_to(np.asarray(states), count)
+        if ((given < 0) | (given >= num_states)).any():
+            raise ValueError(f"start states are {sorted({int(each) for each in given})}; the potential has the states 0 to "
                              f"{num_states - 1}")
+        active = np.array(given, dtype=np.int64)
         numbers = np.arange(count) if trajectories is None else np.array(trajectories, dtype=np.int64)
         if numbers.shape != (count,) or (numbers < 0).any():
             raise ValueError(f"`trajectories` must be {count} whole numbers that are not negative")
