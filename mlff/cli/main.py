@@ -75,8 +75,10 @@ def user_sentence(error: Exception) -> str | None:
             ".".join(map(str, item["loc"])) + ": " + item["msg"].removeprefix("Value error, ")
             for item in error.errors()  # type: ignore[attr-defined]
         )
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return f"out of memory ({one_line(error)}); use smaller batches or fewer atoms"
+    on_cpu = isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)  # torch has no class for it
+    if on_cpu or isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        wanted = one_line(error).rpartition("DefaultCPUAllocator: ")[2].partition(". Error code")[0]
+        return f"out of memory ({wanted}); use smaller batches, fewer atoms or a smaller model"
     ours = type(error).__module__.split(".")[0] == "mlff"
     missing_package = isinstance(error, ImportError) and "pip install" in str(error)
     if ours or missing_package or isinstance(error, ValueError | OSError):

@@ -85,7 +85,9 @@ def model_config(name: str, **options: Any) -> ModelConfig:
     try:
         return config_class(**options)
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}={e['input']!r}: {e['msg']}" for e in error.errors())
+        problems = "; ".join(
+            f"{'.'.join(map(str, e['loc']))}={e['input']!r}: {e['msg'].removeprefix('Value error, ')}" for e in error.errors()
+        )
         raise ValueError(f"the options of {name} are not valid: {problems}") from None
 
 

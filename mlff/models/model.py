@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from torch import nn
 
 from ..graph import Graph, GraphConfig
 from ..nn import Features
 
 MAX_ATOMIC_NUMBER = 118
+LARGEST_SIZE = 100_000
+"""Of features, layers and functions, all of which no memory holds."""
 
 Symmetry = Literal["O(3)", "SO(3)", "none"]
 
@@ -22,7 +24,7 @@ class ModelConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    cutoff: float = Field(default=5.0, gt=0)
+    cutoff: float = Field(default=5.0, ge=0.1)
     """Å; an atom sees the atoms nearer than this."""
     num_features: int = Field(default=128, gt=0)
     """Length F of an atom's scalar features."""
@@ -30,6 +32,13 @@ class ModelConfig(BaseModel):
     """How atoms are connected where nothing is said of it."""
     topological: ClassVar[bool] = False
     """Whether the features know which atoms are connected, and nothing of where they are: no forces follow from them."""
+
+    @field_validator("*")
+    @classmethod
+    def _check_size(cls, value: Any) -> Any:
+        if isinstance(value, int) and value > LARGEST_SIZE:
+            raise ValueError(f"must be at most {LARGEST_SIZE}; got {value}")
+        return value
 
     def for_species(self, species: Sequence[int]) -> ModelConfig:
         """The settings for data with these elements, ascending atomic numbers; the same for a model that takes any.

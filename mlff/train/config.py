@@ -105,7 +105,7 @@ class TrainConfig(Section):
     """``auto`` takes an NVIDIA GPU where there is one."""
     devices: int | Literal["auto"] = 1
     """Devices (or processes on CPUs) on each node; ``auto`` takes all."""
-    num_nodes: int = Field(1, ge=1)
+    num_nodes: int = Field(1, ge=1, le=100_000)
     compile: bool = False
     """Compile the training step: minutes at the start, for steps that take less than half the time. Needs a C++ compiler (on
     GPUs: Triton). A resumed run is then equal to rounding, not bit for bit, as it may be compiled a little differently."""
@@ -159,8 +159,8 @@ class TrainConfig(Section):
     @field_validator("devices")
     @classmethod
     def _check_devices(cls, value: int | str) -> int | str:
-        if isinstance(value, int) and value < 1:
-            raise ValueError(f"must be 1 or more, or `auto`; got {value}")
+        if isinstance(value, int) and not 1 <= value <= 1024:
+            raise ValueError(f"must be 1 to 1024, or `auto`; got {value}")
         return value
 
     @model_validator(mode="after")
@@ -202,7 +202,7 @@ class TrainConfig(Section):
         merged = _copy(values or {})
         for override in overrides:
             _apply(merged, override)
-        if merged.get("init_from"):
+        if isinstance(merged.get("init_from"), str) and merged["init_from"]:
             from mlff.train.initial import inherit
 
             merged = inherit(merged)

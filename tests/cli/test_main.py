@@ -25,7 +25,11 @@ ERRORS = [
     (DivergedError("the loss is not finite"), "Error: the loss is not finite\n"),
     (ImportError("torch-cluster is missing: pip install torch-cluster"),
      "Error: torch-cluster is missing: pip install torch-cluster\n"),
-    (MemoryError("1 TB"), "Error: out of memory (1 TB); use smaller batches or fewer atoms\n"),
+    (MemoryError("1 TB"), "Error: out of memory (1 TB); use smaller batches, fewer atoms or a smaller model\n"),
+    (RuntimeError("[enforce fail at alloc_cpu.cpp:127] . DefaultCPUAllocator: can't allocate memory: you tried to allocate "
+                  "99 bytes. Error code 12 (Cannot allocate memory)\n frame #0: ..."),
+     "Error: out of memory (can't allocate memory: you tried to allocate 99 bytes); use smaller batches, fewer atoms or a "
+     "smaller model\n"),
     (click.ClickException("said by a command"), "Error: said by a command\n"),
 ]  # fmt: skip
 
@@ -45,6 +49,16 @@ def raising(monkeypatch):
         monkeypatch.setitem(COMMANDS, "fail", ("fake_command", "Fails."))
 
     return install
+
+
+def test_torch_says_that_memory_is_full_as_the_command_line_expects_it(raising, monkeypatch):
+    import torch
+
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(2**60)
+    raising(caught.value)
+    result = CliRunner().invoke(main, ["fail"])
+    assert result.exit_code == 2 and result.stderr.startswith("Error: out of memory (") and result.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize(("error", "message"), ERRORS, ids=lambda value: type(value).__name__)
