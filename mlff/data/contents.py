@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 
 from mlff.data.rewrite import committed_counts
-from mlff.data.schema import SPLIT_PARTS, TRAJECTORY_COLUMNS, decode, open_checked
+from mlff.data.schema import DAMAGE, ROOT_ATTRIBUTES, SPLIT_PARTS, TRAJECTORY_COLUMNS, decode, open_checked
 from mlff.data.system import OpenFile, System, Trajectory
 
 
@@ -41,7 +41,7 @@ def read_contents(path: Path) -> Contents:
     with open_checked(path) as file:
         try:
             return _read(path, file)
-        except (KeyError, OSError) as error:
+        except DAMAGE as error:
             raise ValueError(f"{path} is damaged: {error}; make it again with `mlff data import`") from error
 
 
@@ -76,6 +76,8 @@ def _read(path: Path, file: h5py.File) -> Contents:
         for name, group in file["splits"].items()
     }
     report = file.get("report")
+    if missing := set(ROOT_ATTRIBUTES) - set(file.attrs):
+        raise ValueError(f"it lacks the attributes {', '.join(sorted(missing))}")
     return Contents(
         systems=tuple(systems),
         trajectories=trajectories,

@@ -99,7 +99,10 @@ def committed_counts(file: h5py.File) -> tuple[int, np.ndarray]:
     """Number of whole rows of /trajectories, and the frames of every system that they commit."""
     table = file["trajectories"]
     num = min(len(table[name]) for name in TRAJECTORY_COLUMNS)
-    counts = np.bincount(table["system"][:num], weights=table["count"][:num], minlength=len(file["systems"]))
+    owners = table["system"][:num]
+    if (strangers := set(owners.tolist()) - set(range(len(file["systems"])))):
+        raise ValueError(f"its trajectories belong to systems {sorted(strangers)[:3]}, and it has {len(file['systems'])}")
+    counts = np.bincount(owners, weights=table["count"][:num], minlength=len(file["systems"]))
     return num, counts.astype(np.int64)
 
 

@@ -48,6 +48,12 @@ TRAJECTORY_COLUMNS = {
 }
 
 
+DAMAGE = (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError, MemoryError, OverflowError)
+"""What h5py, and numpy on what it gave, raise where bytes of a file are not what they were."""
+ROOT_ATTRIBUTES = ("schema_version", "created", "program_version", "finalized")
+"""That every file has, beside its ``schema_name``."""
+
+
 def open_checked(path: Path, *, to_upgrade: bool = False) -> h5py.File:
     """Open a native file for reading, or say in one sentence why it is not one.
 
@@ -60,14 +66,14 @@ def open_checked(path: Path, *, to_upgrade: bool = False) -> h5py.File:
     try:
         try:
             file = h5py.File(path, "r", locking=False)
-        except OSError:  # one that grows, or whose writer was killed, opens in HDF5's single-writer mode only
+        except (OSError, RuntimeError):  # one that grows, or whose writer was killed, opens in HDF5's single-writer mode only
             file = h5py.File(path, "r", swmr=True, locking=False)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:
         if isinstance(error, PermissionError):
             raise
         if h5py.is_hdf5(path):
             raise ValueError(
-                f"{path} is an HDF5 file but cannot be read ({error}); it may be truncated: "
+                f"{path} is an HDF5 file but cannot be read ({error}); it may be damaged or truncated: "
                 f"make it again with `mlff data import`"
             ) from error
         raise ValueError(
@@ -79,8 +85,10 @@ def open_checked(path: Path, *, to_upgrade: bool = False) -> h5py.File:
                 f"{path} has schema version {file.attrs['schema_version']}, in which some numbers mean something else "
                 f"than today; bring it to version {SCHEMA_VERSION} with `mlff data finalize {path}`"
             )
-    except BaseException:
+    except BaseException as error:
         file.close()
+        if isinstance(error, DAMAGE) and not isinstance(error, ValueError):
+            raise ValueError(f"{path} is damaged: {error}; make it again with `mlff data import`") from error
         raise
     return file
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -50,7 +51,9 @@ class Spread:
     @property
     def standard_deviation(self) -> float:
         """Root of the mean squared distance from the mean."""
-        return float(np.sqrt(max(0.0, self._squares / self.count - (self._sum / self.count) ** 2)))
+        shift = self._sum / self.count
+        variance = self._squares / self.count - shift * shift  # inf - inf where numbers of a damaged file are as large
+        return math.inf if math.isnan(variance) else math.sqrt(max(0.0, variance))
 
     @property
     def rms(self) -> float:

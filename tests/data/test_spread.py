@@ -33,6 +33,14 @@ def test_total_energies_keep_their_small_deviation():
     assert seen.standard_deviation == pytest.approx(energies.std(), rel=1e-6)
 
 
+def test_numbers_of_a_damaged_file_may_be_as_large_as_numbers_get():
+    seen = Spread()
+    seen.add(np.array([0.0, 1e300, -1e300]))
+    assert seen.highest == 1e300 and seen.standard_deviation == np.inf
+    seen.add(np.array([1e300] * 5))
+    assert seen.standard_deviation == seen.rms == np.inf
+
+
 def test_the_summary_reads_a_file_in_pieces(tmp_path, monkeypatch):
     rng = np.random.default_rng(0)
     columns = {"positions": rng.normal(size=(100, 2, 3)), "forces": rng.normal(size=(100, 2, 1, 3))}

@@ -9,9 +9,6 @@ import numpy as np
 
 from mlff.data.h5md_units import h5md_text, into
 
-DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError, OverflowError)
-"""What h5py raises where a file is damaged."""
-
 
 def text(value: object) -> str:
     """An attribute of text, whichever of HDF5's kinds it is."""

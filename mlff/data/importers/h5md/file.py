@@ -13,7 +13,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from mlff.data.importers.h5md.elements import DAMAGE, ParticlesGroup, text
+from mlff.data.importers.h5md.elements import ParticlesGroup, text
 from mlff.data.importers.h5md.system import atomic_numbers, stored_facts
 from mlff.data.importers.trajectory import (
     ImportedTrajectory,
@@ -23,7 +23,7 @@ from mlff.data.importers.trajectory import (
     sha256,
     spacing,
 )
-from mlff.data.schema import FRAME_DATASETS, SPLIT_PARTS, STATUSES
+from mlff.data.schema import DAMAGE, FRAME_DATASETS, SPLIT_PARTS, STATUSES
 from mlff.properties import PROPERTIES
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"

@@ -16,7 +16,7 @@ import numpy as np
 
 from mlff.data.importers.shnitsel.measures import Agreement, energy_against_forces, velocities_against_positions
 from mlff.data.importers.shnitsel.members import Member, members
-from mlff.data.importers.shnitsel.netcdf import DAMAGE, TrajectoryGroup, attribute, damaged_heap
+from mlff.data.importers.shnitsel.netcdf import TrajectoryGroup, attribute, damaged_heap
 from mlff.data.importers.shnitsel.own_process import in_own_process
 from mlff.data.importers.shnitsel.soc import spin_orbit
 from mlff.data.importers.shnitsel.system import state_pairs, system_facts, whole_number
@@ -30,6 +30,7 @@ from mlff.data.importers.trajectory import (
     sha256,
     spacing,
 )
+from mlff.data.schema import DAMAGE
 
 _KNOWN = {"atXYZ", "energy", "forces", "nacs", "velocities", "dip_perm", "dip_trans", "e_kin", "time", "astate"}
 _KNOWN |= {"sdiag", "socs", "soc"}

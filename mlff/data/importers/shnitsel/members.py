@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import h5py
 import numpy as np
 
-from mlff.data.importers.shnitsel.netcdf import DAMAGE, Rows, TrajectoryGroup, axes_of, trajectory_groups
+from mlff.data.importers.shnitsel.netcdf import Rows, TrajectoryGroup, axes_of, trajectory_groups
+from mlff.data.schema import DAMAGE
 
 _LAYERS = ("trajectory", "trajid")  # axes along which trajectories are layered
 _IDENTITIES = ("atrajectory", "trajid", "trajectory")  # variables with the number of each frame's trajectory

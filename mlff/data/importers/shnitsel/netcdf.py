@@ -13,10 +13,8 @@ from typing import Any
 import h5py
 import numpy as np
 
+from mlff.data.schema import DAMAGE
 from mlff.units import ATOMIC_TIME, ATOMIC_VELOCITY, BOHR, DEBYE, HARTREE, INVERSE_CM, KCAL_PER_MOL, KJ_PER_MOL
-
-DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError, OverflowError)
-"""What h5py raises where a file is damaged."""
 
 _LENGTH = {"bohr": BOHR, "au": BOHR, "angstrom": 1.0, "ang": 1.0, "å": 1.0, "nm": 10.0, "pm": 0.01}
 _ENERGY = {"hartree": HARTREE, "au": HARTREE, "ev": 1.0, "kcal/mol": KCAL_PER_MOL, "kj/mol": KJ_PER_MOL}
