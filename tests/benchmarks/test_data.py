@@ -67,3 +67,9 @@ def test_numbers_that_differ_from_those_of_ase_are_told(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="differ from those that ASE reads"):
         xyz_comparison(tmp_path, path)
     assert np.isfinite(real(tmp_path / "xyz.h5")[0].energy).all()
+
+
+def test_forces_that_ase_has_no_name_for_are_not_compared(tmp_path):
+    path = tmp_path / "h2.xyz"
+    path.write_text('2\nenergy=-30 Properties=species:S:1:pos:R:3:force:R:3 pbc="F F F"\nH 0 0 0 0 0 0\nH 0 0 0.8 0 0 0\n')
+    assert xyz_comparison(tmp_path, path).ratio.median > 0
