@@ -11,6 +11,8 @@ from bond_graph import FACTOR
 from mlff.figure import BLUE, GREY, ORANGE, VERMILION, dress, new_figure, save
 
 COLOURS = {300: BLUE, 600: ORANGE, 1400: VERMILION}
+LONGEST = 1.5
+"""Over the sum of the radii; what is longer is drawn at the edge."""
 
 
 def draw(trial: dict[str, Any], reference: dict[str, Any], path: Path) -> None:
@@ -41,6 +43,9 @@ def draw(trial: dict[str, Any], reference: dict[str, Any], path: Path) -> None:
     for kelvin, colour in COLOURS.items():
         energy.plot([], [], color=colour, label=f"{kelvin:,} K")
     energy.legend(frameon=False, ncols=3)
+    changes = np.concatenate([change for each in trial["simulations"] for change in each["energy_change_meV_per_atom"]])
+    lowest, highest = (1.3 * value for value in np.nanpercentile(changes, (0.1, 99.9)))  # a molecule that comes apart leaves
+    energy.set_ylim(lowest, highest)
     dress(energy, xlabel="time at constant energy (ps)", ylabel="E(t) - E(0) (meV/atom)")
 
     longest = trial["data"]["longest_bond_over_radii"]
@@ -51,12 +56,13 @@ def draw(trial: dict[str, Any], reference: dict[str, Any], path: Path) -> None:
     for place, each in enumerate(trial["simulations"]):
         values = each["longest_bond_over_radii"]
         spread = place + np.linspace(-0.2, 0.2, len(values))
-        bonds.plot(spread, values, "o", ms=4, color=COLOURS[each["temperature_K"]], alpha=0.8)
+        colour, beyond = COLOURS[each["temperature_K"]], np.array(values) > LONGEST
+        bonds.plot(spread[~beyond], np.array(values)[~beyond], "o", ms=4, color=colour, alpha=0.8)
+        bonds.plot(spread[beyond], np.full(beyond.sum(), LONGEST - 0.01), "^", ms=5, color=colour)
         labels.append(f"{each['isomer']}\n{each['temperature_K']:,} K")
     bonds.set_xticks(range(len(labels)), labels)
-    top = max((max(each["longest_bond_over_radii"]) for each in trial["simulations"]), default=FACTOR)
-    bonds.set_ylim(1.0, max(1.45, 1.03 * top))
-    dress(bonds, ylabel="longest bond / sum of covalent radii")
+    bonds.set_ylim(1.0, LONGEST)
+    dress(bonds, ylabel="longest bond / sum of radii (triangles: longer)")
 
     figure.suptitle(f"{asked['model']}: {asked['replicas']} replicas x {asked['picoseconds']:g} ps of each start", fontsize=13)
     save(figure, path)
