@@ -15,7 +15,8 @@ def test_a_table_a_molden_file_and_arrays(working_folder, mlff):
     assert result.exit_code == 0, result.output
     table = [line.split() for line in result.stdout.splitlines() if line.split()[:1] and line.split()[0].isdigit()]
     assert len(table) == 21 and "zero-point energy" in result.stdout
-    arrays = np.load("a.npz")
+    with np.load("a.npz") as file:
+        arrays = dict(file)
     assert arrays["hessian"].shape == (27, 27) and arrays["modes"].shape == (21, 9, 3)
     np.testing.assert_allclose([float(row[1]) for row in table], arrays["frequencies"], atol=0.051)
     assert "is no minimum" in result.stderr and "--relax" in result.stderr
