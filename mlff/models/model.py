@@ -14,7 +14,7 @@ from ..nn import Features
 
 MAX_ATOMIC_NUMBER = 118
 LARGEST_SIZE = 100_000
-"""Of features, layers and functions, all of which no memory holds."""
+"""Of features, layers and functions; far more than any memory holds."""
 
 Symmetry = Literal["O(3)", "SO(3)", "none"]
 
