@@ -53,6 +53,7 @@ def command(
     import torch
     from rich.console import Console
 
+    from mlff.dynamics.structures import check_outputs
     from mlff.potential.checkpoint import load_potential, read_document
     from mlff.potential.committee import resolve_members
     from mlff.potential.device import chosen_device
@@ -65,8 +66,8 @@ def command(
     from mlff.train.uncertainty import calibration, calibration_text, evaluate_committee
 
     atoms = parse_bins(bins)
-    for path in (json_path, plot_path, predictions_path):
-        check_parent(path)
+    outputs = [Path(path) for path in (json_path, plot_path, predictions_path) if path is not None]
+    check_outputs(outputs, inputs=[model, *data], overwrite=True)
     place = chosen_device(device)
     paths = resolve_members(model)
     potentials = [load_potential(path, device=place, dtype=None if dtype is None else getattr(torch, dtype)) for path in paths]
@@ -201,12 +202,6 @@ def packed(arrays: dict[str, Any]) -> bytes:
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
     return buffer.getvalue()
-
-
-def check_parent(path: str | None) -> None:
-    """Raise a ValueError, before anything is computed, where a file could not be written."""
-    if path is not None and (not Path(path).absolute().parent.is_dir() or Path(path).is_dir()):
-        raise ValueError(f"`{path}` cannot be written: its folder does not exist, or it is a folder itself")
 
 
 def write(path: str, data: bytes) -> None:

@@ -11,6 +11,7 @@ import torch
 from click.testing import CliRunner, Result
 
 from mlff.cli.main import main
+from mlff.datasets import azobenzene
 from mlff.models import model_config
 from mlff.potential.checkpoint import load_potential, save_potential
 from mlff.potential.potential import Potential
@@ -81,7 +82,7 @@ WRONG = [
     (("MODEL", "azobenzene", "--split", "all", "--split-name", "time"), "leave one out"),
     (("MODEL", "azobenzene", "--bins", "angle:1,2,3"), "write torsion:I,J,K,L"),
     (("MODEL", "azobenzene", "--bins", "torsion:1,2,3,99"), "four different atoms, counted from 0 to 23"),
-    (("MODEL", "azobenzene", "--json", "no/folder/e.json"), "`no/folder/e.json` cannot be written"),
+    (("MODEL", "azobenzene", "--json", "no/folder/e.json"), "the folder of the output `no/folder/e.json` does not exist"),
     (("MODEL", "azobenzene", "--states", "3,"), "state 3 was asked for"),
     (("MODEL", "azobenzene", "--states", "3"), "has 1 state(s) but 3 of the data were chosen"),
     (("MODEL", "azobenzene", "--states", "0"), "write `0,` with a comma"),
@@ -95,3 +96,12 @@ def test_what_is_typed_wrong_ends_in_one_sentence(model, tmp_path, monkeypatch, 
     monkeypatch.chdir(tmp_path)
     assert words in sentence(mlff("evaluate", *(str(model) if each == "MODEL" else each for each in arguments)))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("option", ["--json", "--plot", "--predictions"])
+def test_the_data_are_not_replaced_by_their_errors(model, tmp_path, option):
+    data = tmp_path / "azo.h5"
+    data.write_bytes(azobenzene().path.read_bytes())
+    result = mlff("evaluate", model, data, option, data)
+    assert result.exit_code == 2 and "is the input itself" in sentence(result)
+    assert data.read_bytes() == azobenzene().path.read_bytes()
