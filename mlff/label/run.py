@@ -86,6 +86,8 @@ def label(
     """
     output = Path(output)
     check_request(output, workers=workers, every=every, append=append, overwrite=overwrite)
+    if any(isinstance(each, str | os.PathLike) and Path(each).resolve() == output.resolve() for each in structures):
+        raise ValueError(f"{output} holds the structures themselves, and labelling would replace it; choose another name")
     if multiplicity is not None and not 1 <= multiplicity <= LARGEST_INTEGER:
         raise ValueError(f"`multiplicity` is {multiplicity}; 2S+1, so 1 or more, was expected")
     if charge is not None and not math.isfinite(charge):

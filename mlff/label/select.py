@@ -170,12 +170,14 @@ def write_selection(path: str | os.PathLike[str], selection: Selection) -> None:
         os.replace(aside, path)
 
 
-def check_output(path: Path, *, overwrite: bool = True) -> None:
+def check_output(path: Path, *, overwrite: bool = True, inputs: Sequence[str] = ()) -> None:
     """Raise ValueError where a selection cannot be written."""
     if path.suffix not in (".xyz", ".extxyz"):
         raise ValueError(f"`{path}` does not end in .xyz or .extxyz, the format that a selection is written in")
     if path.exists() and not overwrite:
         raise ValueError(f"{path} exists already; choose another name, or give `--overwrite`")
+    if any(Path(each).resolve() == path.resolve() for each in inputs):
+        raise ValueError(f"{path} holds the structures to select from, and would be replaced; choose another name")
     if not path.absolute().parent.is_dir():
         raise FileNotFoundError(f"the folder {path.parent} does not exist; make it first")
 

@@ -118,6 +118,8 @@ def import_sources(
         raise ValueError("give either `--append` (keep what the output holds) or `--overwrite` (replace it), not both")
     if output.exists() and not (overwrite or append):
         raise ValueError(f"{output} exists already; choose another name, or give `--append` or `--overwrite`")
+    if any(Path(source).resolve() == output.resolve() for source in sources):
+        raise ValueError(f"{output} is one of the sources, and importing would replace it; choose another name")
     if not output.parent.is_dir():
         raise FileNotFoundError(f"the folder {output.parent} does not exist; make it first")
     if format is not None and format not in FORMATS:
