@@ -143,7 +143,7 @@ def xyz_comparison(folder: Path, file: Path | None) -> Comparison:
     found = {_key(frame.positions): frame for frame in dataset}  # copies of a frame have the same numbers
     for atoms in frames:
         mine, known = found.get(_key(atoms.positions)), {} if atoms.calc is None else atoms.calc.results
-        if mine is None or (mine.energy is not None and mine.energy[0] != known.get("energy", mine.energy[0])):
+        if mine is None or ("energy" in known and (mine.energy is None or mine.energy[0] != known["energy"])):
             raise ValueError(f"{path}: a frame's positions or energy differ from those that ASE reads")
         if mine.forces is not None and "forces" in known and (mine.forces[:, 0] != known["forces"].astype("f4")).any():
             raise ValueError(f"{path}: a frame's forces differ from those that ASE reads")
