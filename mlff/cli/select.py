@@ -54,7 +54,7 @@ def command(model: str, structures: tuple[str, ...], output: Path, others: tuple
 
     from mlff.label.select import check_output, select, write_selection
 
-    check_output(output, overwrite=options["overwrite"], inputs=structures)
+    check_output(output, overwrite=options["overwrite"], sources=structures)
     states = None if options["states"] is None else parse_states(options["states"])
     members = _members([model, *others], options["device"], options["dtype"])
     sources = [file for each in structures for file in _files(each)]

@@ -10,7 +10,7 @@ import glob
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -104,6 +104,12 @@ def committed_counts(file: h5py.File) -> tuple[int, np.ndarray]:
         raise ValueError(f"its trajectories belong to systems {sorted(strangers)[:3]}, and it has {len(file['systems'])}")
     counts = np.bincount(owners, weights=table["count"][:num], minlength=len(file["systems"]))
     return num, counts.astype(np.int64)
+
+
+def refuse_source(output: Path, sources: Iterable[object]) -> None:
+    """Raise a ValueError where the output would replace a file that it is made from; what is no path is no file."""
+    if any(isinstance(each, str | os.PathLike) and Path(each).resolve() == output.resolve() for each in sources):
+        raise ValueError(f"{output} is one of the files that are read, and would be replaced; choose another name")
 
 
 def beside(path: Path) -> Path:

@@ -14,6 +14,7 @@ from typing import Any
 from mlff.data.dataset import HDF5Dataset
 from mlff.data.importers.append import Earlier
 from mlff.data.importers.assemble import Assembler
+from mlff.data.rewrite import refuse_source
 from mlff.data.schema import LARGEST_INTEGER
 from mlff.data.writer import HDF5Writer
 from mlff.label.calculators import CalculatorSpec
@@ -86,8 +87,7 @@ def label(
     """
     output = Path(output)
     check_request(output, workers=workers, every=every, append=append, overwrite=overwrite)
-    if any(isinstance(each, str | os.PathLike) and Path(each).resolve() == output.resolve() for each in structures):
-        raise ValueError(f"{output} holds the structures themselves, and labelling would replace it; choose another name")
+    refuse_source(output, structures)
     if multiplicity is not None and not 1 <= multiplicity <= LARGEST_INTEGER:
         raise ValueError(f"`multiplicity` is {multiplicity}; 2S+1, so 1 or more, was expected")
     if charge is not None and not math.isfinite(charge):

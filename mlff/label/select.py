@@ -13,7 +13,7 @@ import numpy as np
 from ase.io.extxyz import write_xyz
 from numpy.typing import NDArray
 
-from mlff.data.rewrite import beside, removed_on_error
+from mlff.data.rewrite import beside, refuse_source, removed_on_error
 from mlff.label.disagreement import Disagreement, check_committee, measure
 from mlff.label.structures import Source, Structure, read_structures
 from mlff.potential.potential import Potential
@@ -170,14 +170,13 @@ def write_selection(path: str | os.PathLike[str], selection: Selection) -> None:
         os.replace(aside, path)
 
 
-def check_output(path: Path, *, overwrite: bool = True, inputs: Sequence[str] = ()) -> None:
+def check_output(path: Path, *, overwrite: bool = True, sources: Sequence[str] = ()) -> None:
     """Raise ValueError where a selection cannot be written."""
     if path.suffix not in (".xyz", ".extxyz"):
         raise ValueError(f"`{path}` does not end in .xyz or .extxyz, the format that a selection is written in")
     if path.exists() and not overwrite:
         raise ValueError(f"{path} exists already; choose another name, or give `--overwrite`")
-    if any(Path(each).resolve() == path.resolve() for each in inputs):
-        raise ValueError(f"{path} holds the structures to select from, and would be replaced; choose another name")
+    refuse_source(path, sources)
     if not path.absolute().parent.is_dir():
         raise FileNotFoundError(f"the folder {path.parent} does not exist; make it first")
 

@@ -26,6 +26,7 @@ from mlff.data.importers.shnitsel.file import SHNITSEL
 from mlff.data.importers.spainn_db.database import SPAINN_DB
 from mlff.data.importers.trajectory import ImportedTrajectory, Importer, ImportOptions, SystemFacts
 from mlff.data.importers.xyz.sets import ASE, EXTXYZ, FOLDER, XXMD
+from mlff.data.rewrite import refuse_source
 from mlff.data.schema import is_native
 from mlff.data.writer import HDF5Writer
 
@@ -118,8 +119,7 @@ def import_sources(
         raise ValueError("give either `--append` (keep what the output holds) or `--overwrite` (replace it), not both")
     if output.exists() and not (overwrite or append):
         raise ValueError(f"{output} exists already; choose another name, or give `--append` or `--overwrite`")
-    if any(Path(source).resolve() == output.resolve() for source in sources):
-        raise ValueError(f"{output} is one of the sources, and importing would replace it; choose another name")
+    refuse_source(output, sources)
     if not output.parent.is_dir():
         raise FileNotFoundError(f"the folder {output.parent} does not exist; make it first")
     if format is not None and format not in FORMATS:
