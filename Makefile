@@ -1,7 +1,7 @@
 # make demo    set everything up, train a force field, optimise a geometry, run MD, draw the plots (into demo/)
 # make test    set everything up, check style, layers and types, run every test
 # make docs    set everything up, run the tour, build the documentation site (into build/docs)
-# The other targets: install, lint, types, bench, bench-peers, table, test-peers, test-adapters, clean.
+# The other targets: install, lint, types, bench, bench-peers, table, test-peers, test-adapters, test-lowest, clean.
 
 PYTHON ?= python3
 JOBS ?= 2
@@ -14,7 +14,7 @@ DOCS_STAMP := $(VENV)/.installed-docs
 # Where BLAS and torch find two cores and two test processes, one thread each is the fastest.
 ONE_THREAD := OMP_NUM_THREADS=1
 
-.PHONY: install demo test docs lint types bench bench-peers table test-peers test-adapters clean
+.PHONY: install demo test docs lint types bench bench-peers table test-peers test-adapters test-lowest clean
 
 install: $(STAMP)
 
@@ -80,6 +80,14 @@ test-adapters: install
 	for each in nequip mace peers; do \
 	  $(ONE_THREAD) .venv-$$each/bin/python -m pytest tests/models tests/peers tests/potential/external \
 	    -k "mace or nequip or allegro or dimenet" -ra || exit 1; done
+
+# The tests with the oldest versions that pyproject.toml allows, in an environment of their own.
+test-lowest:
+	mkdir -p build
+	sed -n '/^dependencies/,/^]/s/.*"\([^>]*\)>=\([^,"]*\).*/\1==\2.*/p' pyproject.toml > build/lowest.txt
+	test -x .venv-lowest/bin/python || $(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/python -m pip install --quiet -c build/lowest.txt -e ".[dev]"
+	$(ONE_THREAD) .venv-lowest/bin/python -m pytest -n $(JOBS)
 
 clean:
 	rm -rf build dist htmlcov coverage.xml .coverage .pytest_cache .mypy_cache .ruff_cache .import_linter_cache demo

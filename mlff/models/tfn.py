@@ -134,7 +134,7 @@ class TFN(Adapter):
 
 @contextmanager
 def unscripted() -> Iterator[None]:
-    """Build e3nn's modules as plain torch, which can be traced; before torch 2.10 their default is TorchScript."""
+    """Build e3nn's modules as plain torch, which can be traced, whatever another package has made their default."""
     e3nn = part_of_e3nn()
     before = e3nn.get_optimization_defaults()
     e3nn.set_optimization_defaults(jit_script_fx=False)
