@@ -64,6 +64,14 @@ def build_potential(model: str) -> Potential:
         return Potential.build(config, species=SPECIES, scale=HARMLESS)
 
 
+class Simulation(MolecularDynamics):
+    """Steps with a calculator of ours, which tells how it computes."""
+
+    def facts(self) -> dict[str, Any]:
+        """Also whether compiled code was in use: asked for is not had."""
+        return super().facts() | {"compiled": self.atoms.calc.compiled}
+
+
 def build_task(candidate: Candidate) -> tuple[Task, dict[str, Any]]:
     """The task of a candidate, and what is to be known of it."""
     potential = build_potential(candidate.model)
@@ -74,7 +82,7 @@ def build_task(candidate: Candidate) -> tuple[Task, dict[str, Any]]:
     calculator = MLFFCalculator(
         potential, device=candidate.device, dtype=candidate.dtype, compile=MODES[candidate.mode]
     )
-    return MolecularDynamics(atoms, calculator), facts
+    return Simulation(atoms, calculator), facts
 
 
 def _training_step(potential: Potential, candidate: Candidate) -> Callable[[], None]:

@@ -98,6 +98,11 @@ class MLFFCalculator(Calculator):
         self._start_compiling(compile)
 
     @property
+    def compiled(self) -> bool:
+        """Whether compiled code is in use: False before the first call, and where compiling failed."""
+        return self._compiled is not None or self.potential.model._compiled_call_impl is not None
+
+    @property
     def state(self) -> int:
         """Electronic state that energy, forces and stress belong to; setting it drops the results so far."""
         return self.parameters["state"]

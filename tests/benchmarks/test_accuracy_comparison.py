@@ -95,6 +95,18 @@ def test_a_comparison_from_a_file_is_trained_once_and_read_ever_after(tmp_path, 
     assert refused.exit_code == 2 and "holds a run with `epochs` 1, not 2" in refused.output
 
 
+def test_steps_of_a_model_that_cannot_be_compiled_are_not_called_compiled(monkeypatch, tmp_path):
+    pytest.importorskip("torch_geometric", reason="the model `dimenet++` needs it")
+    monkeypatch.chdir(tmp_path)
+    small = {"name": "dimenet++", "model": {"name": "dimenet++", "num_features": 8, "num_layers": 1}}
+    timed = {"out": "runs", "models": [small], "speed": {"mode": "compiled", "rounds": 1}}
+    Path("spec.yaml").write_text(yaml.safe_dump(SPEC | timed))
+    result = run_mlff("benchmark", "accuracy", "spec.yaml")
+    assert result.exit_code == 0, result.output
+    row = read_row(Path("runs/azobenzene/dimenet++/lr-0.001/seed-0"))
+    assert row.md_mode == "eager" and row.md_milliseconds > 0 and " eager" in Path("runs/table.md").read_text()
+
+
 def test_the_best_rate_of_the_first_seed_goes_on_with_the_others(trainings, tmp_path):
     trainings.errors = {1e-3: 30.0, 2e-3: 20.0, 4e-3: 25.0}
     done = compare(tmp_path, learning_rates=[1e-3, 2e-3, 4e-3], seeds=[5, 6, 7])

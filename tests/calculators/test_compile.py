@@ -38,7 +38,9 @@ def compiled(potential, **options):
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message="compiling failed")
         calculator = MLFFCalculator(potential, dtype="float64", compile=True, **options)
+        assert not calculator.compiled
         calculator.calculate(molecule("H2O"), ["energy"])
+    assert calculator.compiled
     return calculator
 
 
@@ -128,6 +130,7 @@ def test_without_a_working_compiler_one_warning_says_so(make_potential, monkeypa
     atoms = molecule("H2O", calculator=MLFFCalculator(potential, dtype="float64", compile=True))
     with pytest.warns(UserWarning, match="^compiling failed, so the model runs uncompiled: [^\n]+$"):
         forces = atoms.get_forces()
+    assert not atoms.calc.compiled
     atoms.rattle(0.01)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

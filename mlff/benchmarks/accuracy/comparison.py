@@ -237,7 +237,7 @@ def _measured(row: Row, run: Run, speed: Speed) -> Row:
         if isinstance(timing, Timing):
             found = timing.document()
             return replace(
-                row, md_mode=mode, md_milliseconds=found["milliseconds"]["median"],
+                row, md_mode="compiled" if found["compiled"] else "eager", md_milliseconds=found["milliseconds"]["median"],
                 md_processor_milliseconds=found["processor_milliseconds"]["median"],
             )  # fmt: skip
     return row
