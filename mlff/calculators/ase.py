@@ -100,7 +100,8 @@ class MLFFCalculator(Calculator):
     @property
     def compiled(self) -> bool:
         """Whether compiled code is in use: False before the first call, and where compiling failed."""
-        return self._compiled is not None or self.potential.model._compiled_call_impl is not None
+        on_gpu = self.potential.model._compiled_call_impl is not None and not self._torch_compile_untried
+        return self._compiled is not None or on_gpu
 
     @property
     def state(self) -> int:
