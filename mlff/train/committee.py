@@ -13,7 +13,7 @@ from mlff.potential.committee import member_folder
 from mlff.train.config import TrainConfig, read_yaml
 from mlff.train.finish import RunResult
 from mlff.train.loop import INTERRUPTED
-from mlff.train.run_folder import RunFolder, resume_config
+from mlff.train.run_folder import RunFolder, as_written, resume_config
 from mlff.train.state import replace_file
 from mlff.train.trainer import portable, train
 
@@ -68,7 +68,7 @@ def resume_committee(
                          f"--committee` wrote")
     stored = read_yaml(path / _FILE)
     overrides = tuple(overrides)
-    config = TrainConfig.build(stored["config"], overrides)
+    config = TrainConfig.build(as_written(stored["config"]), overrides)
     return _train_members(path, config, int(stored["members"]), overrides, console)
 
 

@@ -19,16 +19,27 @@ from mlff.train.potential_config import PotentialSection
 from mlff.train.section import Section
 
 DEFAULT_MODEL = "painn"
+LEARNING_RATES = {"muon": 4e-3, "adamw": 1e-3}
+"""By default, of each kind of optimizer."""
 
 
 class OptimizerConfig(Section):
-    """AdamW."""
+    """How gradients become steps."""
 
-    learning_rate: float = Field(1e-3, gt=0)
+    kind: Literal["muon", "adamw"] = "muon"
+    """``muon`` makes the steps of hidden layers' matrices orthogonal (Jordan 2024) and moves the rest by AdamW; ``adamw``
+    moves all by AdamW."""
+    learning_rate: float = Field(default=None, gt=0, validate_default=True)
+    """4e-3 by default with ``muon``, 1e-3 with ``adamw``."""
     weight_decay: float = Field(1e-2, ge=0)
     betas: tuple[float, float] = (0.9, 0.999)
     clip_norm: float | None = Field(10.0, gt=0)
     """The gradient is shortened to this norm where it is longer; null does not clip."""
+
+    @field_validator("learning_rate", mode="before")
+    @classmethod
+    def _read_rate(cls, value: Any, info: ValidationInfo) -> Any:
+        return LEARNING_RATES.get(info.data.get("kind", ""), 1e-3) if value is None else value
 
     @field_validator("betas")
     @classmethod

@@ -11,6 +11,8 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
+from mlff.fast.ops import own_products
+from mlff.fast.training import load_kernels
 from mlff.potential.checkpoint import save_potential
 from mlff.potential.potential import Potential
 from mlff.train import snapshot
@@ -24,6 +26,7 @@ from mlff.train.loaders import epoch_batches
 from mlff.train.logs import RunLogs
 from mlff.train.loss import TERMS, loss_terms, value_counts, weighted_loss
 from mlff.train.metrics import wants_stress
+from mlff.train.optimizer import Optimizer
 from mlff.train.prepare import RunData, centre_energies, make_loader, spread
 from mlff.train.progress import Display
 from mlff.train.run_folder import RunFolder
@@ -52,10 +55,8 @@ class Trainer:
             centre_energies(self.potential, self.loader, data.train, trained=config.init_from is not None)
         self.ema = MovingAverage(self.potential, config.ema.decay, config.ema.warmup)
         self.gradient = FlatGradient(self.potential)
-        self.optimizer = torch.optim.AdamW(
-            self.gradient.parameters, config.optimizer.learning_rate, config.optimizer.betas,
-            weight_decay=config.optimizer.weight_decay, fused=True,
-        )  # fmt: skip
+        kernels = config.compile and fabric.device.type == "cpu" and load_kernels() and own_products()
+        self.optimizer = Optimizer(self.potential, config.optimizer, kernels=kernels)
         self.batches_per_epoch = math.ceil(len(data.train) / config.batch_size)
         self.max_seconds = None if config.max_time is None else 60.0 * config.max_time
         self.compiled = CompiledGradient(self.potential, config.loss) if config.compile else None
@@ -142,7 +143,7 @@ class Trainer:
         """One step on a global batch, of which each process computes its part."""
         config, fabric, pairs = self.config, self.fabric, self.loader.pairs
         factor = self.schedule.factor(self.step, self.clock)
-        self.optimizer.param_groups[0]["lr"] = config.optimizer.learning_rate * factor
+        self.optimizer.learning_rate = config.optimizer.learning_rate * factor
         self.gradient.zero()
         part = indices[fabric.global_rank :: fabric.world_size]
         counts = self.sums.new_zeros(len(TERMS))
@@ -204,7 +205,7 @@ class Trainer:
         mae = [1000.0 * float(error / count) if count else None for error, count in zip(sums[2:4], sums[2 + len(TERMS) :])]
         row = {
             "epoch": self.epoch + 1, "step": self.step, "time_s": round(self.elapsed, 3),
-            "learning_rate": self.optimizer.param_groups[0]["lr"], "train_loss": train_loss,
+            "learning_rate": self.optimizer.learning_rate, "train_loss": train_loss,
             "train_energy_mae_meV": mae[0], "train_forces_mae_meV_per_A": mae[1], **errors.row(),
             "frames_per_second": round(self._speed(), 3),
         }  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +69,7 @@ def resume_config(run: str | os.PathLike[str], overrides: Iterable[str] = ()) ->
     if not folder.config.is_file():
         raise ValueError(f"there is no run to resume in `{run}`: it has no config.yaml; give the folder that `mlff train` "
                          f"wrote")
-    values = read_yaml(folder.config)
+    values = as_written(read_yaml(folder.config))
     stored = TrainConfig.build(values)
     wanted = TrainConfig.build(values, [*overrides, f"out={_quoted(folder.path)}"])
     before, after = (flatten(config.model_dump(mode="json")) for config in (stored, wanted))
@@ -79,6 +79,11 @@ def resume_config(run: str | os.PathLike[str], overrides: Iterable[str] = ()) ->
         raise ValueError(f"a resumed run keeps its settings, so {listed} cannot change; what can is {', '.join(MAY_CHANGE)}. "
                          f"Begin a new run with --out for other settings")
     return wanted
+
+
+def as_written(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a stored configuration with what runs did when they could not be asked for it: AdamW moved all weights."""
+    return {**values, "optimizer": {"kind": "adamw", **(values.get("optimizer") or {})}}
 
 
 def _quoted(value: Any) -> str:

@@ -30,11 +30,10 @@ def take(trainer: Trainer) -> tuple[dict[str, Tensor], dict[str, Any]]:
         **_prefixed("best", trainer.best_weights),
         "rng.cpu": torch.get_rng_state(),
         "epoch_sums": sums,
+        **_prefixed("optimizer", trainer.optimizer.state),
     }
     if trainer.fabric.device.type == "cuda":
         tensors["rng.cuda"] = torch.cuda.get_rng_state(trainer.fabric.device)
-    for index, state in trainer.optimizer.state_dict()["state"].items():
-        tensors |= _prefixed(f"optimizer.{index}", {name: torch.as_tensor(value) for name, value in state.items()})
     document = {name: getattr(trainer, name) for name in COUNTERS} | {
         "elapsed_s": trainer.elapsed,
         "best_loss": _json(trainer.best_loss),
@@ -53,11 +52,7 @@ def restore(trainer: Trainer, tensors: dict[str, Tensor], document: dict[str, An
     trainer.potential.load_state_dict(_section(tensors, "weights"))
     trainer.ema.averaged.load_state_dict(_section(tensors, "average"))
     trainer.best_weights = {name: tensor.to(device) for name, tensor in _section(tensors, "best").items()}
-    states: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in _section(tensors, "optimizer").items():
-        index, _, key = name.partition(".")
-        states.setdefault(int(index), {})[key] = tensor
-    trainer.optimizer.load_state_dict({"state": states, "param_groups": trainer.optimizer.state_dict()["param_groups"]})
+    trainer.optimizer.load(_section(tensors, "optimizer"))
     torch.set_rng_state(tensors["rng.cpu"])
     if device.type == "cuda" and "rng.cuda" in tensors:
         torch.cuda.set_rng_state(tensors["rng.cuda"], device)

@@ -25,6 +25,7 @@ REFUSED = [
     ({"model": {"name": "painn", "num_feature": 8}}, ("no option 'num_feature'", "did you mean 'num_features'?")),
     ({"model": 3}, ("must be the name of an architecture",)),
     ({"loss": {"energy": 0, "forces": 0}}, ("all weights are 0",)),
+    ({"optimizer": {"kind": "adam"}}, ("`optimizer.kind` is 'adam'", "'muon' or 'adamw'")),
     ({"data": {"states": [0, 0]}}, ("different whole numbers",)),
     ({"optimizer": {"betas": [0.9, 1.0]}}, ("from 0 to below 1",)),
     ({"devices": 0}, ("must be 1 to 1024",)),

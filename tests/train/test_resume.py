@@ -12,6 +12,7 @@ import threading
 import time
 
 import pytest
+import yaml
 from rich.console import Console
 
 from mlff.potential.checkpoint import load_potential
@@ -44,7 +45,11 @@ def console() -> Console:
 
 
 @pytest.mark.parametrize(
-    "options", [(), ("schedule.kind=plateau", "schedule.patience=0", "loss.kind=huber", "optimizer.learning_rate=0.02")]
+    "options",
+    [
+        (), ("optimizer.kind=adamw",),
+        ("schedule.kind=plateau", "schedule.patience=0", "loss.kind=huber", "optimizer.learning_rate=0.02"),
+    ],
 )
 @pytest.mark.parametrize("step", [0, 3, 9])
 def test_a_killed_run_ends_bit_for_bit_as_an_uninterrupted_one(quick, console, monkeypatch, step, options):
@@ -130,10 +135,22 @@ def test_a_run_killed_at_its_very_end_is_finished_on_resume(quick, console):
 
 def test_settings_that_make_another_run_are_refused_by_name(quick, console):
     folder = train(quick("epochs=1"), console=console).folder
-    with pytest.raises(ValueError, match=r"`optimizer.learning_rate` \(it was 0.001\), `seed` \(it was 0\) cannot change"):
+    with pytest.raises(ValueError, match=r"`optimizer.learning_rate` \(it was 0.004\), `seed` \(it was 0\) cannot change"):
         resume_config(folder, ["optimizer.learning_rate=0.1", "seed=3", "epochs=4"])
     with pytest.raises(ValueError, match="there is no run to resume"):
         resume_config(folder / "model")
+
+
+def test_a_run_from_before_the_choice_of_an_optimizer_goes_on_with_adamw(quick, console):
+    whole = train(quick("epochs=2", "optimizer.kind=adamw", out="whole"), console=console).folder
+    folder = train(quick("epochs=1", "optimizer.kind=adamw"), console=console).folder
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    assert config["optimizer"].pop("kind") == "adamw"
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    wanted = resume_config(folder, ["epochs=2"])
+    assert (wanted.optimizer.kind, wanted.optimizer.learning_rate) == ("adamw", 1e-3)
+    assert train(wanted, resume=True, console=console).best_epoch == 2
+    assert load_state(folder / "state")[0].keys() == load_state(whole / "state")[0].keys()
 
 
 def test_other_data_are_refused(quick, console, two_states, tmp_path):

@@ -20,7 +20,7 @@ from mlff.benchmarks.candidates import Candidate
 from mlff.benchmarks.contest import Timing, take_turns, worker_of
 from mlff.train.clock import SECONDS_KEY
 from mlff.train.config import TrainConfig, flatten, read_yaml
-from mlff.train.run_folder import RunFolder
+from mlff.train.run_folder import RunFolder, as_written
 
 from .data import native_paths, write_structure
 from .row import Row, error_columns, read_row, write_row
@@ -68,7 +68,7 @@ class Run:
         stored = RunFolder(self.folder).config
         if not stored.is_file():
             return
-        before, after = (flatten(each) for each in (read_yaml(stored), self.config.model_dump(mode="json")))
+        before, after = (flatten(each) for each in (as_written(read_yaml(stored)), self.config.model_dump(mode="json")))
         before |= {key: value for key, value in after.items() if key not in before and _is_default(key, value)}
         changed = [key for key in {**before, **after} if before.get(key) != after.get(key) and key not in SAME_ANYWHERE]
         if changed:

@@ -23,7 +23,7 @@ def command(spec: Path, out: Path | None, table_only: bool) -> None:
     models: [painn, {name: painn-64, model: {name: painn, num_features: 64}}]
     budget: {minutes: 60}            # or processor_minutes, epochs, patience
     seeds: [0, 1, 2]
-    learning_rates: [5.0e-4, 1.0e-3, 2.0e-3]
+    learning_rates: [2.0e-3, 4.0e-3, 8.0e-3]
     settings: {batch_size: 10, loss: {kind: mae}, num_threads: 2, compile: true}
     out: runs/accuracy
     """
