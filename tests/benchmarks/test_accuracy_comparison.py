@@ -81,7 +81,7 @@ def test_a_comparison_from_a_file_is_trained_once_and_read_ever_after(tmp_path, 
     Path("spec.yaml").write_text(yaml.safe_dump(SPEC | {"out": "runs"}))
     result = run_mlff("benchmark", "accuracy", "spec.yaml")
     assert result.exit_code == 0, result.output
-    row = read_row(Path("runs/azobenzene/painn/lr-0.001/seed-0"))
+    row = read_row(Path("runs/azobenzene/painn/lr-0.004/seed-0"))
     assert row is not None and row.budget == "1 epochs" and row.epochs == 1 and row.steps == 2
     assert 0 < row.test_forces_mae <= row.test_forces_rmse and row.peak_megabytes > 50 and row.frames_per_second > 0
     assert row.md_mode == "eager" and row.md_milliseconds > 0
@@ -103,7 +103,7 @@ def test_steps_of_a_model_that_cannot_be_compiled_are_not_called_compiled(monkey
     Path("spec.yaml").write_text(yaml.safe_dump(SPEC | timed))
     result = run_mlff("benchmark", "accuracy", "spec.yaml")
     assert result.exit_code == 0, result.output
-    row = read_row(Path("runs/azobenzene/dimenet++/lr-0.001/seed-0"))
+    row = read_row(Path("runs/azobenzene/dimenet++/lr-0.004/seed-0"))
     assert row.md_mode == "eager" and row.md_milliseconds > 0 and " eager" in Path("runs/table.md").read_text()
 
 
@@ -122,7 +122,7 @@ def test_every_model_has_its_first_seed_before_any_has_its_second(trainings, tmp
 
 
 def test_after_an_interruption_it_goes_on_where_it_was(trainings, tmp_path):
-    trainings.codes = {("painn", 1e-3, 1): 130}
+    trainings.codes = {("painn", 4e-3, 1): 130}
     with pytest.raises(Interrupted):
         compare(tmp_path, seeds=[0, 1, 2]).train()
     trainings.codes.clear()
@@ -132,7 +132,7 @@ def test_after_an_interruption_it_goes_on_where_it_was(trainings, tmp_path):
 
 
 def test_a_failure_is_told_and_the_others_go_on(trainings, tmp_path):
-    trainings.codes = {("painn", 1e-3, 0): 2, ("egnn", 1e-3, 0): comparison.ELSEWHERE, ("schnet", 1e-3, 0): -9}
+    trainings.codes = {("painn", 4e-3, 0): 2, ("egnn", 4e-3, 0): comparison.ELSEWHERE, ("schnet", 4e-3, 0): -9}
     problems = compare(tmp_path, models=["painn", "egnn", "schnet", "gvp"], settings={}).train()
     assert len(problems) == 3 and len(trainings.done) == 4
     assert "exit code 2: the last line" in problems[0] and "another process is training it" in problems[1]
@@ -140,9 +140,9 @@ def test_a_failure_is_told_and_the_others_go_on(trainings, tmp_path):
 
 
 def test_a_divergence_is_a_result_and_not_tried_again(trainings, tmp_path):
-    trainings.codes = {("painn", 1e-3, 0): comparison.DIVERGED}
+    trainings.codes = {("painn", 4e-3, 0): comparison.DIVERGED}
     assert compare(tmp_path).train() == compare(tmp_path).train() == []
-    row = read_row(tmp_path / "runs/azobenzene/painn/lr-0.001/seed-0")
+    row = read_row(tmp_path / "runs/azobenzene/painn/lr-0.004/seed-0")
     assert row is not None and "the last line" in str(row.error) and len(trainings.done) == 1
 
 
