@@ -9,6 +9,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from mlff.fast import ops
 from mlff.fast.build import kernel_library
 from mlff.fast.substitutes import use_kernels
+from mlff.train.optimizer import orthogonalized
 
 SIZES = st.integers(1, 140)
 
@@ -71,3 +72,9 @@ def test_a_traced_graph_gives_the_same_through_the_kernels():
     assert not targets & {"aten.mm.default", "aten.addmm.default", "aten.index_add.default", "aten.index_put.default"}
     for found, exact in zip(graph(*inputs), expected):
         torch.testing.assert_close(found, exact, atol=1e-9, rtol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(3, 64, 192), (2, 576, 20), (1, 128, 128), (2, 9, 8)])
+def test_steps_of_muon_are_the_same_through_the_kernels(shape):
+    matrices = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(orthogonalized(matrices, kernels=True), orthogonalized(matrices), atol=1e-5, rtol=0)
