@@ -133,8 +133,7 @@ class HDF5Writer:
         ``spin_states`` are (state, 2 M_S); pairs are 0-based states i < j (dipoles i <= j). Masses in amu default to
         the standard ones, ``multiplicity`` to 0 (not known), ``root`` to 0, 1, ...
         """
-        if not name or "/" in name or name.startswith("."):
-            raise ValueError(f"`name` is {name!r}; a system's name must not be empty, hold '/', or begin with '.'")
+        _check_name("system", name)
         if name in self._counts:
             raise ValueError(f"a system called {name!r} is in {self.path} already; there are: {', '.join(self._counts)}")
         if not math.isfinite(charge):
@@ -245,8 +244,7 @@ class HDF5Writer:
         ``kind`` says how it was made: time, trajectory, random or given. It is stored when the file is finalized.
         Global indices count the frames of the systems in their order.
         """
-        if not name or "/" in name or name.startswith("."):
-            raise ValueError(f"`name` of the split is {name!r}; a name without '/', not beginning with '.', was expected")
+        _check_name("split", name)
         if kind not in SPLIT_KINDS:
             raise ValueError(f"`kind` is {kind!r}; one of {', '.join(SPLIT_KINDS)} was expected")
         if (name in self._splits or name in self.file["splits"]) and not overwrite:
@@ -282,6 +280,12 @@ class HDF5Writer:
         commit(self.file, self._pending)
         self._pending.clear()
         self._pending_bytes = 0
+
+
+def _check_name(what: str, name: str) -> None:
+    if not name or "/" in name or name.startswith(".") or not name.isprintable():
+        raise ValueError(f"`name` of the {what} is {name!r}; printable characters without '/', not beginning with '.', were "
+                         "expected")  # fmt: skip
 
 
 def _text(value: str, length: int) -> bytes:

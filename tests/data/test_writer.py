@@ -1,5 +1,7 @@
 """The writer: what is added comes back, and nothing that goes wrong leaves a broken or half-written file."""
 
+import os
+
 import h5py
 import numpy as np
 import pytest
@@ -177,7 +179,10 @@ def test_wrong_systems_frames_and_splits_are_refused(tmp_path):
         frame = Frame(atomic_numbers=[1, 8, 1], positions=np.zeros((3, 3)))
         for call, words in (
             (lambda: writer.add_system("H2O", [8]), "already"),
-            (lambda: writer.add_system("a/b", [8]), "must not be empty, hold '/'"),
+            (lambda: writer.add_system("a/b", [8]), "'a/b'; printable characters without '/'"),
+            (lambda: writer.add_system("", [8]), "of the system is ''"),
+            (lambda: writer.add_split("a\0b", {"train": []}), r"of the split is 'a\\x00b'"),
+            (lambda: writer.add_split(os.fsdecode(b"\xff"), {"train": []}), r"of the split is '\\udcff'"),
             (lambda: writer.add_system("X", []), "at least one positive number"),
             (lambda: writer.add_system("X", [1], num_states=2, label=["S0"]), "1 values for 2 states"),
             (lambda: writer.add_trajectory("X", [frame]), "no system called 'X'"),
