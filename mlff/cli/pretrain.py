@@ -8,7 +8,7 @@ import click
 
 DEFAULTS: dict[str, Any] = {
     "data": {"path": "chno", "noise": 0.05, "filter": {"max_force": 0.1}},
-    "loss": {"energy": 0.0, "forces": 1.0},
+    "loss": {"energy": 0.0, "forces": 1.0, "kind": "mse"},  # squared errors find the mean of the noise
 }
 """What differs from the defaults of training, below what the user's file and options say."""
 

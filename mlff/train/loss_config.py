@@ -26,7 +26,8 @@ class LossConfig(Section):
     gap_width)^2 / 2) times."""
     gap_width: float = Field(0.5, gt=0)
     """eV."""
-    kind: Literal["mse", "mae", "huber"] = "mse"
+    kind: Literal["mae", "mse", "huber"] = "mae"
+    """Of each error counts its absolute value, its square, or the square where it is small."""
     huber_delta: float = Field(0.1, gt=0)
     """Where ``huber`` turns from quadratic to linear, in the unit of the error."""
     energy_error: Literal["structure", "atom"] = "structure"

@@ -66,7 +66,7 @@ def denoising(relaxed, tmp_path) -> Callable[..., TrainConfig]:
 def denoising_config(relaxed: Path, tmp_path: Path, *overrides: str, out: str = "run") -> TrainConfig:
     values = {
         "data": {"path": str(relaxed), "noise": SIGMA},
-        "model": {"name": "painn", "num_features": 16, "num_layers": 1}, "loss": {"energy": 0, "forces": 1},
+        "model": {"name": "painn", "num_features": 16, "num_layers": 1}, "loss": {"energy": 0, "forces": 1, "kind": "mse"},
         "batch_size": 8, "epochs": 3, "schedule": {"warmup_steps": 2}, "accelerator": "cpu", "num_threads": 1,
         "out": str(tmp_path / out),
     }  # fmt: skip

@@ -24,8 +24,8 @@ def prediction(gradient: bool = False) -> dict[str, torch.Tensor]:
     return {"energy": energy, "forces": torch.zeros(4, 1, 3, requires_grad=gradient)}
 
 
-def loss_of(prediction, targets, **options) -> torch.Tensor:
-    config = LossConfig(**options)
+def loss_of(prediction, targets, *, kind="mse", **options) -> torch.Tensor:
+    config = LossConfig(kind=kind, **options)
     sums, _ = loss_terms(prediction, targets, config)
     return weighted_loss(sums, value_counts(targets, forces=True, stress=True), config)
 

@@ -61,7 +61,7 @@ def test_turned_signs_of_states_change_nothing(seed, shared, kind):
 @pytest.mark.parametrize("shared", [False, True])
 def test_the_loss_is_the_least_over_all_signs(shared):
     prediction, values = numbers(3), numbers(4)
-    options = {"energy": 0.0, "forces": 1e-12, "soc": 0.0, "couplings": 0.7, "dipoles": 0.4}
+    options = {"energy": 0.0, "forces": 1e-12, "soc": 0.0, "couplings": 0.7, "dipoles": 0.4, "kind": "mse"}
     found = loss_of(prediction, make_targets(values, shared), **options)
     # Each structure has its best choice; its errors are divided by the number of values of the whole batch.
     total = 0.0
@@ -127,7 +127,8 @@ def test_terms_of_structures_add_up_to_those_of_the_batch():
 def test_spin_orbit_errors_are_counted_in_their_unit():
     values = numbers(1)
     prediction = values | {"soc_magnitude": values["soc_magnitude"] + 0.02}
-    assert_close(loss_of(prediction, make_targets(values), soc=1.0), torch.tensor((0.02 / SOC_UNIT) ** 2).double())
+    squared = loss_of(prediction, make_targets(values), soc=1.0, kind="mse")
+    assert_close(squared, torch.tensor((0.02 / SOC_UNIT) ** 2).double())
 
 
 def test_errors_of_close_states_weigh_more():

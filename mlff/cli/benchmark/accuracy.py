@@ -24,7 +24,7 @@ def command(spec: Path, out: Path | None, table_only: bool) -> None:
     budget: {minutes: 60}            # or processor_minutes, epochs, patience
     seeds: [0, 1, 2]
     learning_rates: [2.0e-3, 4.0e-3, 8.0e-3]
-    settings: {batch_size: 10, loss: {kind: mae}, num_threads: 2, compile: true}
+    settings: {batch_size: 10, num_threads: 2, compile: true}
     out: runs/accuracy
     """
     from mlff.benchmarks.accuracy.comparison import Comparison, Interrupted
