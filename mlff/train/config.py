@@ -19,8 +19,8 @@ from mlff.train.potential_config import PotentialSection
 from mlff.train.section import Section
 
 DEFAULT_MODEL = "painn"
-LEARNING_RATES = {"muon": 4e-3, "adamw": 1e-3}
-"""By default, of each kind of optimizer."""
+BY_KIND = {"muon": {"learning_rate": 4e-3, "weight_decay": 0.1}, "adamw": {"learning_rate": 1e-3, "weight_decay": 1e-2}}
+"""Defaults of each kind of optimizer."""
 
 
 class OptimizerConfig(Section):
@@ -31,15 +31,18 @@ class OptimizerConfig(Section):
     moves all by AdamW."""
     learning_rate: float = Field(default=None, gt=0, validate_default=True)
     """4e-3 by default with ``muon``, 1e-3 with ``adamw``."""
-    weight_decay: float = Field(1e-2, ge=0)
+    weight_decay: float = Field(default=None, ge=0, validate_default=True)
+    """0.1 by default with ``muon``, 0.01 with ``adamw``. It bounds the weights, and with them what a model does far from its
+    data: Muon's steps are as large in directions that the data do not ask for."""
     betas: tuple[float, float] = (0.9, 0.999)
     clip_norm: float | None = Field(10.0, gt=0)
     """The gradient is shortened to this norm where it is longer; null does not clip."""
 
-    @field_validator("learning_rate", mode="before")
+    @field_validator("learning_rate", "weight_decay", mode="before")
     @classmethod
-    def _read_rate(cls, value: Any, info: ValidationInfo) -> Any:
-        return LEARNING_RATES.get(info.data.get("kind", ""), 1e-3) if value is None else value
+    def _read_default(cls, value: Any, info: ValidationInfo) -> Any:
+        kind = info.data.get("kind", "muon")  # missing where it is wrong, which is complained of already
+        return BY_KIND[kind][str(info.field_name)] if value is None else value
 
     @field_validator("betas")
     @classmethod
