@@ -135,7 +135,7 @@ def test_signs_that_the_program_chose_change_nothing(real, tmp_path, surfaces):
 
 
 def test_a_few_steps_teach_the_couplings_and_another_run_goes_on_from_them(real, tmp_path):
-    learning = ("optimizer.learning_rate=0.01", "schedule.warmup_steps=0", "loss.energy=0", "ema.decay=0")
+    learning = ("optimizer.learning_rate=0.01", "schedule.warmup_steps=0", "loss.energy=0", "loss.kind=mse", "ema.decay=0")
     run = tmp_path / "run"
     small = [option for option in SMALL if not option.startswith("epochs")]
     result = mlff("train", "--data", real["butene"], "--nac", "--out", run, "epochs=15", "loss.forces=1e-4", *learning, *small)

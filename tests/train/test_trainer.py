@@ -102,7 +102,7 @@ def test_a_wrong_beginning_leaves_no_folder(quick, console, tmp_path):
 
 
 def test_several_states_with_gaps_are_learned(quick, console, two_states):
-    config = quick("optimizer.learning_rate=1e-2", "epochs=15", f"data.path={two_states}", data={})
+    config = quick("optimizer.learning_rate=1e-2", "epochs=15", "loss.kind=mse", f"data.path={two_states}", data={})
     result = train(config, console=console)
     test = result.metrics["test"]
     assert {test.error("energy", state).count for state in (0, 1)} == {10, test.error("energy", 1).count}
