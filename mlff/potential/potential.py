@@ -49,7 +49,7 @@ class Potential(nn.Module):
         if config.zbl and zbl_outer_radius(config.species) > self.cutoff:
             raise ValueError(
                 f"the ZBL prior reaches {zbl_outer_radius(config.species):.2f} Å but the cutoff is {self.cutoff} Å; "
-                f"raise the cutoff or leave the prior out"
+                f"raise the cutoff or leave the prior out (`potential.zbl: false` in a training configuration)"
             )
 
     def _add_heads(self, config: PotentialConfig) -> None:

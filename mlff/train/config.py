@@ -93,9 +93,10 @@ class TrainConfig(Section):
     """Begin with the weights of this model (run folder, checkpoint or shipped name), whose architecture is taken, too."""
     freeze: tuple[str, ...] = ()
     """With ``init_from``: beginnings of the names of parameters that stay as they are, such as ``model.embedding``."""
-    potential: PotentialSection = PotentialSection()
+    potential: PotentialSection = Field(default=None, validate_default=True)
+    """Of a topological model (gcn, mpnn, graph-transformer) ``potential.zbl`` is false by default."""
     loss: LossConfig = Field(default=None, validate_default=True)
-    """Of a topological model (gcn, mpnn, graph-transformer), which has no forces, ``loss.forces`` is 0 by default."""
+    """Of a topological model, which has no forces, ``loss.forces`` is 0 by default."""
     optimizer: OptimizerConfig = OptimizerConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     ema: EMAConfig = EMAConfig()
@@ -154,16 +155,18 @@ class TrainConfig(Section):
         default = model_config(**info.data["model"]).default_graph if "model" in info.data else GraphConfig()
         return {**default.model_dump(), **(value or {})}
 
-    @field_validator("loss", mode="before")
+    @field_validator("potential", "loss", mode="before")
     @classmethod
-    def _read_loss(cls, value: Any, info: ValidationInfo) -> Any:
-        """Without forces by default, where the model has none."""
+    def _read_section(cls, value: Any, info: ValidationInfo) -> Any:
+        """Without the prior and without forces by default, where the model does not see positions."""
+        of_positions = {"potential": (PotentialSection, "zbl", False), "loss": (LossConfig, "forces", 0.0)}
+        kind, key, without = of_positions[str(info.field_name)]
         if _is_topological(info.data.get("model")):
-            if value is None or (isinstance(value, Mapping) and "forces" not in value):
-                return {**(value or {}), "forces": 0.0}
-            if isinstance(value, LossConfig) and "forces" not in value.model_fields_set:
-                return value.model_copy(update={"forces": 0.0})
-        return LossConfig() if value is None else value
+            if value is None or (isinstance(value, Mapping) and key not in value):
+                return {**(value or {}), key: without}
+            if isinstance(value, kind) and key not in value.model_fields_set:
+                return value.model_copy(update={key: without})
+        return kind() if value is None else value
 
     @field_validator("freeze", mode="before")
     @classmethod

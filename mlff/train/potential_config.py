@@ -13,8 +13,9 @@ from mlff.train.section import Section
 class PotentialSection(Section):
     """What stands around the model in the potential."""
 
-    zbl: bool = False
-    """Add the Ziegler-Biersack-Littmark repulsion of the nuclei, which keeps atoms apart where there are no data."""
+    zbl: bool = True
+    """Add the Ziegler-Biersack-Littmark repulsion of the nuclei, which keeps atoms apart where there are no data: it begins
+    below 0.7 of the sum of two covalent radii, shorter than bonds."""
     atomic_energies: Literal["fit"] | dict[str, float] = "fit"
     """Reference energy of each element, eV: ``fit`` to the training frames by least squares, or ``{C: -54.1, H: -10.7}``."""
     surfaces: Literal["separate", "diabatic"] = "separate"

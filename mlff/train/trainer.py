@@ -20,7 +20,7 @@ from mlff.train.electronic import learned_lines
 from mlff.train.finish import RunResult, finish
 from mlff.train.initial import begin_from, freeze
 from mlff.train.loop import INTERRUPTED, Trainer
-from mlff.train.neighbors import connection_warning
+from mlff.train.neighbors import geometry_note
 from mlff.train.prepare import build_potential, prepare_data
 from mlff.train.progress import make_display
 from mlff.train.run_folder import RunFolder
@@ -68,7 +68,7 @@ def train(config: TrainConfig, *, resume: bool = False, console: Console | None 
         else:
             potential = Potential(PotentialConfig.model_validate(saved[1]["potential"])).to(DTYPES[config.precision])
         messages.append(freeze(potential, config.freeze))
-        messages.append(connection_warning(potential, data.dataset, data.train))
+        messages.append(geometry_note(potential, data.dataset, data.train))
         display = make_display(console, silent=not fabric.is_global_zero)
         trainer = Trainer(config, data, potential, fabric, folder, display, fresh=saved is None, started=started)
         for message in filter(None, [*messages, *learned_lines(potential.config, trainer.loader.pairs, data)]):

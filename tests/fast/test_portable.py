@@ -47,6 +47,18 @@ def test_a_program_gives_the_potentials_energies_forces_and_virials(variant):
             assert_close(voigt, exact["stress"][0], atol=1e-8, rtol=0)
 
 
+def test_a_program_repels_close_atoms_as_the_potential_does():
+    plain = make_potential("painn")
+    potential = type(plain)(plain.config.model_copy(update={"zbl": True})).double()
+    potential.load_state_dict(plain.state_dict())
+    program = export_potential(potential).module()
+    graph = build_graph([[0.0, 0.0, 0.0], [0.4, 0.1, 0.3], [0.0, 1.4, 0.0]], [6, 1, 8], CUTOFF)
+    exact, found = potential(graph), program(*program_inputs(graph))
+    assert_close(found["energy"], exact["energy"][0], atol=1e-8, rtol=0)
+    assert_close(found["forces"], exact["forces"], atol=1e-7, rtol=0)
+    assert float(exact["forces"].abs().max()) > 10
+
+
 def test_torch_alone_runs_the_file(tmp_path):
     potential, graph = make_potential("painn"), crystal()
     save_portable(potential, tmp_path / "model.pt2")

@@ -1,4 +1,4 @@
-"""How atoms are connected in training: the section of the configuration, what a run says of it, and what it leaves."""
+"""How atoms are connected and repelled in training: the configuration, what a run says of it, and what it leaves."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import io
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from rich.console import Console
 
+from mlff.data import HDF5Writer
 from mlff.graph import GraphConfig
 from mlff.potential.checkpoint import load_potential
 from mlff.train.config import TrainConfig
-from mlff.train.neighbors import connection_warning, with_average_neighbors
+from mlff.train.neighbors import geometry_note, with_average_neighbors
+from mlff.train.potential_config import PotentialSection
 from mlff.train.prepare import build_potential, prepare_data
 from mlff.train.trainer import train
 
@@ -22,7 +25,7 @@ from .runs import read_rows
 
 def warning_of(config: TrainConfig) -> str | None:
     data = prepare_data(config.data, config.loss)
-    return connection_warning(build_potential(config, data, torch.float32), data.dataset, data.train)
+    return geometry_note(build_potential(config, data, torch.float32), data.dataset, data.train)
 
 
 @pytest.mark.parametrize("kind", ["knn", "bonds"])
@@ -42,6 +45,31 @@ def test_a_run_learns_says_that_energies_jump_and_keeps_the_kind(quick, kind):
 
 def test_nothing_is_said_of_graphs_within_a_radius(quick):
     assert warning_of(quick()) is None
+
+
+@pytest.mark.parametrize("zbl", [True, False])
+def test_a_prior_that_acts_in_the_data_is_said(quick, tmp_path, zbl):
+    path = tmp_path / "h2.h5"
+    distances = np.array([0.74, 0.40, 0.80, 0.35, 0.7, 0.7])  # the prior begins below 0.434
+    with HDF5Writer(path) as writer:
+        writer.add_system("H2", [1, 1])
+        positions = np.zeros((6, 2, 3))
+        positions[:, 1, 0] = distances
+        columns = {"positions": positions, "energy": np.zeros((6, 1)), "forces": np.zeros((6, 2, 1, 3), dtype=np.float32)}
+        writer.add_trajectory("H2", columns, name="H2-1", dt=1.0)
+        writer.add_split("all", {"train": np.arange(4), "val": np.array([4]), "test": np.array([5])}, kind="random", seed=0)
+    config = quick(f"data.path={path}", f"potential.zbl={zbl}".lower(), "potential.atomic_energies={H: 0}", data={})
+    note = str(warning_of(config))
+    assert ("2 of 4 training frames" in note and "set `potential.zbl=false`" in note) == zbl
+
+
+def test_models_of_positions_have_the_prior_unless_it_is_refused(quick):
+    assert TrainConfig.build().potential.zbl and TrainConfig.build({"potential": {"dipoles": True}}).potential.zbl
+    assert not TrainConfig.build({}, ["potential.zbl=false"]).potential.zbl
+    config = quick()
+    assert build_potential(config, prepare_data(config.data, config.loss), torch.float32).config.zbl
+    for section in ({}, {"potential": {"atomic_energies": {"C": -1.0}}}, {"potential": PotentialSection()}):
+        assert not TrainConfig.build({"model": "mpnn", **section}).potential.zbl
 
 
 def test_a_cutoff_that_cannot_hold_the_neighbors_is_said(quick):
