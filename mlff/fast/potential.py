@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mlff.graph import Graph, VerletList, build_graph
+from mlff.graph.covalent_radii import COVALENT_RADII
 from mlff.nn import scatter_sum
 from mlff.potential.potential import Potential
-from mlff.potential.zbl import zbl_outer_radius, zbl_pair_energy
+from mlff.potential.zbl import SWITCH_END, zbl_outer_radius, zbl_pair_energy
 
 from .build import CompilationError
 from .edges import EdgeList
@@ -68,6 +69,7 @@ class CompiledPotential:
         self.potential = potential
         self._program = program
         self._reach = zbl_outer_radius(potential.species) if potential.config.zbl else 0.0
+        self._reaches = np.array(COVALENT_RADII) * SWITCH_END
         self._reference = potential.reference_energies()
         self._take_pairs_from(VerletList(potential.cutoff, skin=0.0))
         self._check()
@@ -88,7 +90,7 @@ class CompiledPotential:
         weights[state] = config.scale
         network, forces, virial = (output.double().numpy() for output in self._program(weights, *inputs))
         energies = network * config.scale + self._reference[structure.atomic_numbers][:, None]
-        if shortest < self._reach:
+        if shortest < self._reach and self._repels(inputs):
             prior = self._repulsion(structure)
             energies, forces, virial = energies + prior.energies, forces + prior.forces, virial + prior.virial
         return Evaluation(energies, forces, 0.5 * (virial + virial.T), shortest)
@@ -117,6 +119,20 @@ class CompiledPotential:
         positions, numbers, cell, pbc = structure.positions, structure.atomic_numbers, structure.cell, structure.pbc
         pairs = self._neighbors.pairs(positions, numbers, cell, pbc)
         return build_graph(positions, numbers, self.potential.cutoff, cell=cell, pbc=pbc, neighbors=pairs)
+
+    def _repels(self, inputs: tuple[Tensor, ...]) -> bool:
+        """Whether atoms are within the prior's reach for their elements; the longest, of two large atoms, is as long as bonds
+        of hydrogen."""
+        if self._edges is None:
+            numbers, _, pairs, vectors = inputs
+            i, j = pairs.numpy()
+        else:
+            numbers, vectors, _, offsets, neighbors = inputs
+            i, j = np.repeat(np.arange(len(numbers)), np.diff(offsets.numpy())), neighbors.numpy()
+        squares = np.einsum("ij,ij->i", vectors.numpy(), vectors.numpy())
+        near = np.flatnonzero(squares < self._reach**2)
+        reach = self._reaches[numbers.numpy()]
+        return bool((np.sqrt(squares[near]) < reach[i[near]] + reach[j[near]]).any())
 
     def _repulsion(self, structure: Structure) -> Evaluation:
         """The ZBL prior and its derivatives."""

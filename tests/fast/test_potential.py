@@ -86,6 +86,9 @@ def test_the_repulsion_of_close_atoms_is_added(variant, interpreted):
         structure = Structure(close, NUMBERS, None if pbc is None else CELL, pbc)
         assert_equals_the_potential(fast, structure, torch.float64)
         assert abs(fast(structure, 0).forces).max() > 10
+    for distance in np.linspace(0.3, 1.2, 19):  # within the reach of larger atoms, and of these
+        close[4] = close[0] + distance * np.array([0.6, 0.0, 0.8])
+        assert_equals_the_potential(fast, Structure(close, NUMBERS), torch.float64)
 
 
 @pytest.mark.parametrize("variant", ["painn", "egnn"])
