@@ -45,20 +45,37 @@ def minimum(isomer: str, calculator: Any, fmax: float = 1e-4) -> Atoms:
 
 
 def torsion_scan(minima: dict[str, Atoms], calculator: Any, fmax: float = 0.01) -> list[float]:
-    """Energy at each of ANGLES, eV, the rest relaxed; the lower one of the scans from trans and from cis."""
+    """Energy at each of ANGLES, eV, the rest relaxed; the lower one of the scans from trans and from cis.
+
+    A relaxation may slide along the inversion at a nitrogen until C-N-N is straight, where the torsion is not defined: such an
+    angle is left to the other scan.
+
+    Raises:
+        ValueError: at an angle both scans end so.
+    """
     found = []
     for isomer, angles in (("trans", ANGLES[::-1]), ("cis", ANGLES)):
-        atoms = minima[isomer].copy()
+        last = minima[isomer]
         energies = {}
         for angle in angles:
+            atoms = last.copy()
             atoms.set_constraint()
             atoms.set_dihedral(*CNNC, -angle, indices=SECOND_HALF)
             atoms.set_constraint(FixInternals(dihedrals_deg=[[-angle % 360, list(CNNC)]]))
             atoms.calc = calculator
-            BFGS(atoms, logfile=None).run(fmax=fmax, steps=300)
+            try:
+                BFGS(atoms, logfile=None).run(fmax=fmax, steps=300)
+            except ValueError:  # of FixInternals
+                energies[angle] = np.inf
+                continue
             energies[angle] = float(atoms.get_potential_energy())
+            last = atoms
         found.append([energies[angle] for angle in ANGLES])
-    return np.min(found, axis=0).tolist()
+    lowest = np.min(found, axis=0)
+    if not np.isfinite(lowest).all():
+        nowhere = [angle for angle, energy in zip(ANGLES, lowest) if not np.isfinite(energy)]
+        raise ValueError(f"neither scan has a structure at {nowhere} degrees")
+    return lowest.tolist()
 
 
 def difference_hessian(atoms: Atoms) -> np.ndarray:

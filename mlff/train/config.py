@@ -19,7 +19,7 @@ from mlff.train.potential_config import PotentialSection
 from mlff.train.section import Section
 
 DEFAULT_MODEL = "painn"
-BY_KIND = {"muon": {"learning_rate": 4e-3, "weight_decay": 0.1}, "adamw": {"learning_rate": 1e-3, "weight_decay": 1e-2}}
+BY_KIND = {"muon": {"learning_rate": 4e-3, "weight_decay": 0.03}, "adamw": {"learning_rate": 1e-3, "weight_decay": 1e-2}}
 """Defaults of each kind of optimizer."""
 
 
@@ -32,7 +32,7 @@ class OptimizerConfig(Section):
     learning_rate: float = Field(default=None, gt=0, validate_default=True)
     """4e-3 by default with ``muon``, 1e-3 with ``adamw``."""
     weight_decay: float = Field(default=None, ge=0, validate_default=True)
-    """0.1 by default with ``muon``, 0.01 with ``adamw``. It bounds the weights, and with them what a model does far from its
+    """0.03 by default with ``muon``, 0.01 with ``adamw``. It bounds the weights, and with them what a model does far from its
     data: Muon's steps are as large in directions that the data do not ask for."""
     betas: tuple[float, float] = (0.9, 0.999)
     clip_norm: float | None = Field(10.0, gt=0)

@@ -104,5 +104,5 @@ def test_hidden_matrices_are_orthogonalised_and_nothing_else():
 def test_the_defaults_of_each_kind():
     assert OptimizerConfig().learning_rate == OptimizerConfig(learning_rate=None).learning_rate == 4e-3
     assert OptimizerConfig(kind="adamw").learning_rate == 1e-3
-    assert OptimizerConfig().weight_decay == 0.1 and OptimizerConfig(kind="adamw").weight_decay == 1e-2
+    assert OptimizerConfig().weight_decay == 0.03 and OptimizerConfig(kind="adamw").weight_decay == 1e-2
     assert OptimizerConfig(learning_rate=5e-4).learning_rate == 5e-4
