@@ -109,10 +109,11 @@ def bonds_in_data() -> dict[str, Any]:
     return {"frames": watch.looks[0], "with_other_bonds": watch.changed[0], "longest_bond_over_radii": watch.longest[0]}
 
 
-def weights_of(model: str) -> str:
-    """A digest of the weights that the model has now."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(MLFFCalculator(model, compile=False).potential.state_dict().items()):
+def digest_of(model: str) -> str:
+    """A digest of the settings and weights that the model has now."""
+    potential = MLFFCalculator(model, compile=False).potential
+    digest = hashlib.sha256(potential.config.model_dump_json().encode())
+    for name, tensor in sorted(potential.state_dict().items()):
         digest.update(name.encode() + tensor.cpu().numpy().tobytes())
     return digest.hexdigest()[:16]
 
@@ -131,7 +132,7 @@ def main(model: str, picoseconds: float, equilibrate: float, replicas: int, out:
     out = out or Path(f"trial-{Path(model).name}")
     out.mkdir(parents=True, exist_ok=True)
     file = out / "trial.json"
-    asked = {"model": Path(model).name, "weights": weights_of(model), "picoseconds": picoseconds,
+    asked = {"model": Path(model).name, "digest": digest_of(model), "picoseconds": picoseconds,
              "equilibrate_ps": equilibrate, "replicas": replicas}  # fmt: skip
     trial = json.loads(file.read_text()) if file.is_file() else {}
     if trial.get("asked") != asked:

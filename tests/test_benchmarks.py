@@ -4,9 +4,10 @@ import json
 
 import numpy as np
 import pytest
+from ase.calculators.calculator import Calculator
 from click.testing import CliRunner
 
-from benchmarks import azobenzene_table, azobenzene_trial_card, conformers, ship_model
+from benchmarks import azobenzene_reference, azobenzene_table, azobenzene_trial_card, conformers, ship_model
 from mlff import Potential, load_potential, save_potential
 from mlff.datasets import azobenzene
 from mlff.models import model_config
@@ -128,6 +129,37 @@ def test_the_section_of_a_trial_says_what_was_found_and_takes_the_place_of_an_ol
     written = card.read_text()
     assert written.startswith("# model\n\nbefore\n\n## Tried on azobenzene\n") and "old" not in written
     assert written.endswith("\n\nTo train it again: so\n") and written.count("## Tried") == 1
+
+
+@pytest.mark.parametrize("scans", [1, 2])
+def test_an_angle_at_which_a_scan_fails_is_left_to_the_other_one(monkeypatch, scans):
+    visited = []
+
+    class FailsAt120:
+        def __init__(self, atoms, logfile):
+            self.angle = 10 * round((360 - atoms.get_dihedral(*azobenzene_reference.CNNC)) / 10)
+
+        def run(self, fmax, steps):
+            visited.append(self.angle)
+            if self.angle == 120 and visited.count(120) <= scans:
+                raise ValueError("FixInternals.adjust_positions did not converge.")
+
+    class Counts(Calculator):
+        implemented_properties = ["energy"]
+
+        def calculate(self, atoms=None, properties=(), system_changes=()):
+            self.results = {"energy": float(len(visited))}
+
+    monkeypatch.setattr(azobenzene_reference, "BFGS", FailsAt120)
+    minima = {isomer: azobenzene_reference.isomer_structure(isomer) for isomer in azobenzene_reference.ISOMERS}
+    if scans == 2:
+        with pytest.raises(ValueError, match=r"at \[120\] degrees"):
+            azobenzene_reference.torsion_scan(minima, Counts())
+        return
+    energies = azobenzene_reference.torsion_scan(minima, Counts())
+    angles = azobenzene_reference.ANGLES
+    from_trans = [len(angles) - k for k in range(len(angles))]
+    assert energies == [32.0 if angle == 120 else energy for angle, energy in zip(angles, from_trans)]
 
 
 def test_one_energy_for_all_conformers_orders_none_of_them():

@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mlff.graph import Graph, VerletList, build_graph
-from mlff.graph.covalent_radii import COVALENT_RADII
 from mlff.nn import scatter_sum
 from mlff.potential.potential import Potential
-from mlff.potential.zbl import SWITCH_END, zbl_outer_radius, zbl_pair_energy
+from mlff.potential.zbl import REACH, zbl_outer_radius, zbl_pair_energy
 
 from .build import CompilationError
 from .edges import EdgeList
@@ -22,6 +21,7 @@ from .tables import SHORTEST_DISTANCE
 
 TOLERANCES = {torch.float32: 1e-4, torch.float64: 1e-8}
 """Largest error, relative to the largest value, at which compiled code is believed."""
+ZBL_REACH = np.array(REACH)
 Floats = NDArray[np.float64]
 
 
@@ -69,7 +69,6 @@ class CompiledPotential:
         self.potential = potential
         self._program = program
         self._reach = zbl_outer_radius(potential.species) if potential.config.zbl else 0.0
-        self._reaches = np.array(COVALENT_RADII) * SWITCH_END
         self._reference = potential.reference_energies()
         self._take_pairs_from(VerletList(potential.cutoff, skin=0.0))
         self._check()
@@ -131,7 +130,7 @@ class CompiledPotential:
             i, j = np.repeat(np.arange(len(numbers)), np.diff(offsets.numpy())), neighbors.numpy()
         squares = np.einsum("ij,ij->i", vectors.numpy(), vectors.numpy())
         near = np.flatnonzero(squares < self._reach**2)
-        reach = self._reaches[numbers.numpy()]
+        reach = ZBL_REACH[numbers.numpy()]
         return bool((np.sqrt(squares[near]) < reach[i[near]] + reach[j[near]]).any())
 
     def _repulsion(self, structure: Structure) -> Evaluation:

@@ -20,11 +20,13 @@ COULOMB_CONSTANT = 14.399645478  # eV angstrom / e^2
 SCREENING_LENGTH = 0.8854 * 0.529177210903  # angstrom
 SWITCH_START = 0.35
 SWITCH_END = 0.70
+REACH = tuple(SWITCH_END * radius for radius in COVALENT_RADII)
+"""Å, by atomic number: the repulsion of two atoms ends at the sum of theirs."""
 
 
 def zbl_outer_radius(species: tuple[int, ...]) -> float:
     """Largest distance, in angstrom, at which any pair of these elements repels; a cutoff must not be smaller."""
-    return 2 * SWITCH_END * max((_radius(number) for number in species), default=0.0)
+    return 2 * max((_reach(number) for number in species), default=0.0)
 
 
 def zbl_pair_energy(distances: Tensor, numbers_i: Tensor, numbers_j: Tensor) -> Tensor:
@@ -45,7 +47,8 @@ def zbl_pair_energy(distances: Tensor, numbers_i: Tensor, numbers_j: Tensor) -> 
     return COULOMB_CONSTANT * charges_i * charges_j / distances * screening * switch
 
 
-def _radius(number: int) -> float:
-    if not 1 <= number < len(COVALENT_RADII):
-        raise ValueError(f"the ZBL prior knows the elements 1 to {len(COVALENT_RADII) - 1}, not {number}")
-    return COVALENT_RADII[number]
+def _reach(number: int) -> float:
+    if not 1 <= number < len(REACH):
+        raise ValueError(f"the ZBL prior knows the elements 1 to {len(REACH) - 1}, not {number}; leave the prior out "
+                         f"(`potential.zbl: false` in a training configuration)")
+    return REACH[number]
