@@ -12,7 +12,7 @@ from mlff.graph.covalent_radii import COVALENT_RADII
 from mlff.models import ModelConfig
 from mlff.models.adapter import ElementConfig
 from mlff.potential.potential import Potential
-from mlff.potential.zbl import zbl_pair_energy
+from mlff.potential.zbl import zbl_outer_radius, zbl_pair_energy
 
 FRAMES = 64
 """Training frames that are looked at."""
@@ -58,7 +58,7 @@ def _too_short(potential: Potential, dataset: HDF5Dataset, train: np.ndarray) ->
 
 
 def _repelled(potential: Potential, dataset: HDF5Dataset, train: np.ndarray) -> str | None:
-    graph = _some_frames(dataset, train, potential.cutoff)
+    graph = _some_frames(dataset, train, zbl_outer_radius(potential.species))
     i, j = graph.pairs
     energies = zbl_pair_energy(graph.pair_vectors().norm(dim=1), graph.atomic_numbers[i], graph.atomic_numbers[j])
     if not bool((energies > 0).any()):

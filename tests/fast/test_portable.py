@@ -11,7 +11,7 @@ from torch.testing import assert_close
 from mlff.fast.portable import METADATA, export_potential, program_inputs, save_portable
 from mlff.graph import build_graph
 
-from ..models.variants import CUTOFF, NUM_STATES, VARIANTS, crystal, make_potential, molecule
+from ..models.variants import CUTOFF, NUM_STATES, VARIANTS, crystal, make_potential, make_repelling, molecule
 
 NATIVE = ("egnn", "et", "gvp", "painn", "schnet", "tensornet", "visnet")
 STRUCTURES = {
@@ -48,9 +48,7 @@ def test_a_program_gives_the_potentials_energies_forces_and_virials(variant):
 
 
 def test_a_program_repels_close_atoms_as_the_potential_does():
-    plain = make_potential("painn")
-    potential = type(plain)(plain.config.model_copy(update={"zbl": True})).double()
-    potential.load_state_dict(plain.state_dict())
+    potential = make_repelling("painn")
     program = export_potential(potential).module()
     graph = build_graph([[0.0, 0.0, 0.0], [0.4, 0.1, 0.3], [0.0, 1.4, 0.0]], [6, 1, 8], CUTOFF)
     exact, found = potential(graph), program(*program_inputs(graph))

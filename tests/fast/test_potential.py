@@ -11,7 +11,16 @@ from mlff.graph import build_graph
 from mlff.potential.checkpoint import load_potential
 from mlff.potential.pretrained import list_models
 
-from ..models.variants import CELL, NUM_STATES, NUMBERS, POSITIONS, VARIANTS, WITHOUT_SYMMETRY, make_potential
+from ..models.variants import (
+    CELL,
+    NUM_STATES,
+    NUMBERS,
+    POSITIONS,
+    VARIANTS,
+    WITHOUT_SYMMETRY,
+    make_potential,
+    make_repelling,
+)
 
 STRUCTURES = {
     "molecule": Structure(POSITIONS, NUMBERS),
@@ -76,9 +85,7 @@ def test_shipped_models_keep_their_energies_and_forces(name, dtype, interpreted,
 
 @pytest.mark.parametrize("variant", ["painn", "egnn"])
 def test_the_repulsion_of_close_atoms_is_added(variant, interpreted):
-    plain = make_potential(variant)
-    potential = type(plain)(plain.config.model_copy(update={"zbl": True})).double()
-    potential.load_state_dict(plain.state_dict())
+    potential = make_repelling(variant)
     fast = interpreted(potential)
     close = POSITIONS.copy()
     close[4] = close[0] + (0.3, 0.25, 0.1)

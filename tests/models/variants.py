@@ -94,6 +94,14 @@ def make_potential(variant: str, dtype: torch.dtype = torch.float64) -> Potentia
     return copy.deepcopy(built(variant)).to(dtype)
 
 
+def make_repelling(variant: str) -> Potential:
+    """The same with the ZBL prior."""
+    plain = make_potential(variant)
+    potential = Potential(plain.config.model_copy(update={"zbl": True})).to(plain.dtype)
+    potential.load_state_dict(plain.state_dict())
+    return potential.eval()
+
+
 @functools.cache
 def built(variant: str) -> Potential:
     """The potential that is copied: some packages take seconds to build theirs."""
