@@ -36,6 +36,8 @@ NOT_FOR = (
 def card(name: str, summary: dict[str, Any], torsion_lines: list[str]) -> str:
     """The model's README.md."""
     data = summary["dataset"]
+    last = summary["best_epoch"] > summary["epochs"]  # the time ended within an epoch, and its weights were the best
+    weights = "those of the last step" if last else f"those of epoch {summary['best_epoch']}"
     versions = ", ".join(f"{package} {version}" for package, version in summary["versions"].items())
     lines = [
         f"# {name}",
@@ -50,8 +52,7 @@ def card(name: str, summary: dict[str, Any], torsion_lines: list[str]) -> str:
         "",
         f"Training: {minutes(summary)}, {summary['epochs']} epochs, {summary['steps']:,} steps, "
         f"{summary['frames_per_second']} frames/s on {summary['device']} ({summary['processes']} process(es), "
-        f"{summary['threads']} thread(s)); stopped: {summary['stop_reason']}; the weights are those of epoch "
-        f"{summary['best_epoch']}. {versions}.",
+        f"{summary['threads']} thread(s)); stopped: {summary['stop_reason']}; the weights are {weights}. {versions}.",
         "",
         "| part | frames | energy MAE, meV | force MAE, meV/Å | energy RMSE | force RMSE |",
         "| --- | ---: | ---: | ---: | ---: | ---: |",

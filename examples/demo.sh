@@ -18,7 +18,7 @@ mkdir -p "$out"
 step "1. The data: frames of azobenzene that come with the package"
 run mlff data info azobenzene
 
-step "2. Train a small PaiNN for $minutes minutes (the shipped models were trained for 30, on four times the frames)"
+step "2. Train a small PaiNN for $minutes minutes (the shipped models were trained for 30 to 90, on four times the frames)"
 run mlff train --data azobenzene --model painn --out "$out/train" --max-time "$minutes" model.num_features=64
 
 step "3. Its errors on the test frames"

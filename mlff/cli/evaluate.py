@@ -33,10 +33,11 @@ if TYPE_CHECKING:
 @click.option("--batch-size", default=32, show_default=True, type=click.IntRange(min=1), help="Frames computed at once.")
 @click.option("--device", default=None, metavar="DEVICE", help="cpu, cuda or cuda:1; a GPU where there is one by default.")
 @click.option("--dtype", type=click.Choice(["float32", "float64"]), help="Arithmetic; as the model was saved by default.")
+@click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 def command(
     model: str, data: tuple[str, ...], split_name: str | None, part: str, states: str | None, json_path: str | None,
     plot_path: str | None, predictions_path: str | None, bins: str | None, batch_size: int, device: str | None,
-    dtype: str | None,
+    dtype: str | None, overwrite: bool,
 ) -> None:  # fmt: skip
     """Measure MODEL's errors on DATA: MAE and RMSE of energies and forces, and of couplings, dipoles and spin-orbit couplings
     where MODEL and DATA have them (whatever the signs of the states); of several states a table by their gap, too.
@@ -66,8 +67,9 @@ def command(
     from mlff.train.uncertainty import calibration, calibration_text, evaluate_committee
 
     atoms = parse_bins(bins)
-    outputs = [Path(path) for path in (json_path, plot_path, predictions_path) if path is not None]
-    check_outputs(outputs, inputs=[model, *data], overwrite=True)
+    outputs = [Path(path) for path in (json_path, predictions_path) if path is not None]
+    outputs += [] if plot_path is None else pictures(Path(plot_path)).values()
+    check_outputs(outputs, inputs=[model, *data], overwrite=overwrite)
     place = chosen_device(device)
     paths = resolve_members(model)
     potentials = [load_potential(path, device=place, dtype=None if dtype is None else getattr(torch, dtype)) for path in paths]
@@ -175,22 +177,28 @@ def torsion_table(atoms: list[int], rows: list[dict[str, Any]]) -> Any:
     return table
 
 
-def draw(predictions: dict[str, Any], path: Path, part: str, labels: list[str]) -> list[Path]:
-    """Parity plots: energies at `path`, others beside with ``_forces`` etc. in its name; ``_calibration`` of a committee."""
-    from mlff.train.plots import PAIR_QUANTITIES, has, plot_parity
+def pictures(path: Path) -> dict[str, Path]:
+    """Where each quantity is drawn: energies at `path`, the others beside it, ``_forces`` and so on in their names."""
+    from mlff.train.plots import PAIR_QUANTITIES
 
-    drawn = []
-    for quantity in ("energy", "forces", *PAIR_QUANTITIES):
-        target = path if quantity == "energy" else path.with_name(f"{path.stem}_{quantity}{path.suffix}")
-        if has(predictions, quantity):
-            drawn.append(plot_parity({part: predictions}, target, quantity=quantity, state_labels=labels))
+    others = ("forces", *PAIR_QUANTITIES, "calibration")
+    return {"energy": path} | {name: path.with_name(f"{path.stem}_{name}{path.suffix}") for name in others}
+
+
+def draw(predictions: dict[str, Any], path: Path, part: str, labels: list[str]) -> list[Path]:
+    """Parity plots of what the data have; of a committee its calibration, too."""
+    from mlff.train.plots import has, plot_parity
+    from mlff.train.uncertainty import plot_calibration
+
+    targets = pictures(path)
+    calibrated = targets.pop("calibration")
+    drawn = [
+        plot_parity({part: predictions}, target, quantity=quantity, state_labels=labels)
+        for quantity, target in targets.items() if has(predictions, quantity)
+    ]  # fmt: skip
     if not drawn:
         raise ValueError("the data hold no reference energies or forces, so there is nothing to plot")
-    if "energy_uncertainty" in predictions:
-        from mlff.train.uncertainty import plot_calibration
-
-        drawn.append(plot_calibration(predictions, path.with_name(f"{path.stem}_calibration{path.suffix}")))
-    return drawn
+    return [*drawn, plot_calibration(predictions, calibrated)] if "energy_uncertainty" in predictions else drawn
 
 
 def packed(arrays: dict[str, Any]) -> bytes:

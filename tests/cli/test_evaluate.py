@@ -71,7 +71,8 @@ def test_a_model_is_evaluated_on_the_split_that_it_was_trained_on(model, tmp_pat
     assert mlff(*arguments).exit_code == 0
     assert json.loads((tmp_path / "e.json").read_text())["split_name"] == "trajectory"
     with pytest.warns(UserWarning, match="was trained on split `trajectory`"):
-        mlff(*arguments, "--split-name", "time")
+        mlff(*arguments, "--split-name", "time", "--overwrite")
+    assert json.loads((tmp_path / "e.json").read_text())["split_name"] == "time"
 
 
 WRONG = [
@@ -105,3 +106,15 @@ def test_the_data_are_not_replaced_by_their_errors(model, tmp_path, option):
     result = mlff("evaluate", model, data, option, data)
     assert result.exit_code == 2 and "is the input itself" in sentence(result)
     assert data.read_bytes() == azobenzene().path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("option", "given", "there"),
+    [("--json", "e.json", "e.json"), ("--predictions", "p.npz", "p.npz"), ("--plot", "p.png", "p.png"),
+     ("--plot", "p.png", "p_forces.png"), ("--plot", "p.png", "p_calibration.png")],
+)  # fmt: skip
+def test_files_that_exist_are_replaced_only_when_asked(model, tmp_path, option, given, there):
+    (tmp_path / there).write_text("notes")
+    result = mlff("evaluate", model, "azobenzene", option, tmp_path / given)
+    assert result.exit_code == 2 and "(--overwrite)" in sentence(result)
+    assert [path.name for path in tmp_path.iterdir()] == [there] and (tmp_path / there).read_text() == "notes"
