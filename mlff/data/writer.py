@@ -133,7 +133,7 @@ class HDF5Writer:
         ``spin_states`` are (state, 2 M_S); pairs are 0-based states i < j (dipoles i <= j). Masses in amu default to
         the standard ones, ``multiplicity`` to 0 (not known), ``root`` to 0, 1, ...
         """
-        _check_name("system", name)
+        check_name("system", name)
         if name in self._counts:
             raise ValueError(f"a system called {name!r} is in {self.path} already; there are: {', '.join(self._counts)}")
         if not math.isfinite(charge):
@@ -244,7 +244,7 @@ class HDF5Writer:
         ``kind`` says how it was made: time, trajectory, random or given. It is stored when the file is finalized.
         Global indices count the frames of the systems in their order.
         """
-        _check_name("split", name)
+        check_name("split", name)
         if kind not in SPLIT_KINDS:
             raise ValueError(f"`kind` is {kind!r}; one of {', '.join(SPLIT_KINDS)} was expected")
         if (name in self._splits or name in self.file["splits"]) and not overwrite:
@@ -282,7 +282,8 @@ class HDF5Writer:
         self._pending_bytes = 0
 
 
-def _check_name(what: str, name: str) -> None:
+def check_name(what: str, name: str) -> None:
+    """Raise ValueError where a system or split cannot have this name."""
     if not name or "/" in name or name.startswith(".") or not name.isprintable():
         raise ValueError(f"`name` of the {what} is {name!r}; printable characters without '/', not beginning with '.', were "
                          "expected")  # fmt: skip

@@ -28,7 +28,7 @@ from mlff.data.importers.trajectory import ImportedTrajectory, Importer, ImportO
 from mlff.data.importers.xyz.sets import ASE, EXTXYZ, FOLDER, XXMD
 from mlff.data.rewrite import refuse_source
 from mlff.data.schema import is_native
-from mlff.data.writer import HDF5Writer
+from mlff.data.writer import HDF5Writer, check_name
 
 __all__ = [
     "FORMATS",
@@ -107,6 +107,7 @@ def import_sources(
     output = Path(output)
     if output.is_dir():
         raise ValueError(f"{output} is a folder; the name of a file was expected")
+    check_name("split", split_name)
     if every < 1:
         raise ValueError(f"`every` is {every}; 1 (all frames) or more was expected")
     if workers < 1:
