@@ -10,7 +10,9 @@ reference energies are computed anew; else the stored ones are used.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -59,6 +61,22 @@ def aligned_rmsd(atoms: Atoms, reference: Atoms) -> float:
     return min(found)
 
 
+def relaxations(minimum: Atoms, calculator: Any, starts: int, fmax: float) -> Iterator[dict[str, Any]]:
+    """Where the calculator leads from each of the starts."""
+    for seed in range(starts):
+        atoms = distorted(minimum, seed)
+        atoms.calc = calculator
+        relaxation = run_relaxation(atoms, fmax=fmax, steps=3000)
+        final = relaxation.atoms
+        yield {
+            "seed": seed,
+            "converged": bool(relaxation.converged),
+            "rmsd_A": aligned_rmsd(final, minimum),
+            "energy_eV": float(final.get_potential_energy()),
+            "torsion_degrees": float(final.get_dihedral(*CNNC)),
+        }
+
+
 @click.command()
 @click.argument("model")
 @click.option("--starts", default=5, show_default=True, help="Starts for each isomer.")
@@ -68,30 +86,18 @@ def main(model: str, starts: int, fmax: float, json_file: Path | None) -> None:
     """Optimise both isomers with MODEL from distorted starts."""
     torch.set_num_threads(1)
     calculator = MLFFCalculator(model, dtype="float64")
-    result: dict = {"model": model, "fmax": fmax, "isomers": {}}
+    result: dict[str, Any] = {"model": model, "fmax": fmax, "isomers": {}}
     reference, lowest = {}, {}
     for isomer in ("trans", "cis"):
         minimum = read(STRUCTURES / f"{isomer}.xyz")
         reference[isomer] = reference_energy(minimum, isomer)
         rows = []
-        for seed in range(starts):
-            atoms = distorted(minimum, seed)
-            atoms.calc = calculator
-            relaxation = run_relaxation(atoms, fmax=fmax, steps=3000)
-            final = relaxation.atoms
-            rows.append(
-                {
-                    "seed": seed,
-                    "converged": bool(relaxation.converged),
-                    "rmsd_A": aligned_rmsd(final, minimum),
-                    "energy_eV": float(final.get_potential_energy()),
-                    "torsion_degrees": float(final.get_dihedral(*CNNC)),
-                }
-            )
+        for row in relaxations(minimum, calculator, starts, fmax):
+            rows.append(row)
             click.echo(
-                f"{isomer:5s} start {seed}: RMSD {rows[-1]['rmsd_A']:.3f} Å, E - E_ref "
-                f"{1000 * (rows[-1]['energy_eV'] - reference[isomer]):+.1f} meV, CNNC {rows[-1]['torsion_degrees']:.1f} degrees"
-                f"{'' if relaxation.converged else ', not converged'}"
+                f"{isomer:5s} start {row['seed']}: RMSD {row['rmsd_A']:.3f} Å, E - E_ref "
+                f"{1000 * (row['energy_eV'] - reference[isomer]):+.1f} meV, CNNC {row['torsion_degrees']:.1f} degrees"
+                f"{'' if row['converged'] else ', not converged'}"
             )
         lowest[isomer] = min(row["energy_eV"] for row in rows)
         result["isomers"][isomer] = {"reference_eV": reference[isomer], "starts": rows}

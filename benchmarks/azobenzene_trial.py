@@ -1,10 +1,10 @@
 """A model of azobenzene tried out: python benchmarks/azobenzene_trial.py MODEL [--picoseconds 20] [--card models/NAME]
 
-Minima, vibrations and the torsion CNNC beside GFN2-xTB (azobenzene_reference.json), and molecular dynamics: 8 replicas of each
-isomer at 300, 600 and 1,400 K, first with a thermostat, then at constant energy, steps of 0.5 fs. Every few steps the bond
-graph (atoms nearer than 1.3 times the sum of their covalent radii) is compared with that of the start. What was found goes to
-OUT/trial.json as soon as it is known and is not computed again; the figure to OUT/trial.png; with --card both a section of the
-card and the figure to that model's folder.
+Minima, vibrations and the torsion CNNC beside GFN2-xTB (azobenzene_reference.json), relaxations from distorted structures
+(those of azobenzene_minima.py), and molecular dynamics: 8 replicas of each isomer at 300, 600 and 1,400 K, first with a
+thermostat, then at constant energy, steps of 0.5 fs. Every few steps the bond graph (atoms nearer than 1.3 times the sum of
+their covalent radii) is compared with that of the start. What was found goes to OUT/trial.json as soon as it is known and is
+not computed again; the figure to OUT/trial.png; with --card both a section of the card and the figure to that model's folder.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import click
 import numpy as np
 import torch
 from ase import Atoms
-from azobenzene_minima import aligned_rmsd
+from azobenzene_minima import aligned_rmsd, relaxations
 from azobenzene_reference import ANGLES, CNNC, ISOMERS, REFERENCE, isomer_structure, minimum, torsion_scan
 from azobenzene_trial_card import section, write_section
 from azobenzene_trial_figure import draw
@@ -37,6 +37,8 @@ INTERVAL = 5
 """Steps between looks at the bonds."""
 POINTS = 200
 """Of a curve in the figure."""
+STARTS = 5
+"""Distorted ones of each isomer."""
 
 
 def structures(model: str, reference: dict[str, Any]) -> dict[str, Any]:
@@ -61,6 +63,16 @@ def structures(model: str, reference: dict[str, Any]) -> dict[str, Any]:
         }
     found["torsion"] = {"angles_degrees": list(ANGLES), "energies_eV": torsion_scan(minima, calculator)}
     return found
+
+
+def arrivals(model: str, minima: dict[str, Any]) -> list[dict[str, Any]]:
+    """Relaxations from distorted structures: where they end, and how far above the model's own minimum."""
+    calculator = MLFFCalculator(model, dtype="float64", compile=False)
+    return [
+        {"isomer": isomer, "above_minimum_meV": 1000 * (row["energy_eV"] - minima[isomer]["energy_eV"])} | row
+        for isomer in ISOMERS
+        for row in relaxations(isomer_structure(isomer), calculator, STARTS, fmax=2e-4)
+    ]
 
 
 def simulations(
@@ -142,6 +154,9 @@ def main(model: str, picoseconds: float, equilibrate: float, replicas: int, out:
         file.write_text(json.dumps(trial) + "\n")
     if "structures" not in trial:
         trial["structures"] = structures(model, reference)
+        file.write_text(json.dumps(trial) + "\n")
+    if "relaxations" not in trial:
+        trial["relaxations"] = arrivals(model, trial["structures"]["isomers"])
         file.write_text(json.dumps(trial) + "\n")
     done = {(each["isomer"], each["temperature_K"]) for each in trial["simulations"]}
     for temperature in TEMPERATURES:

@@ -110,7 +110,8 @@ def trial(longest, changed):
     }  # fmt: skip
     asked = {"model": "azobenzene-painn", "picoseconds": 2.0, "equilibrate_ps": 0.5, "replicas": 2}
     data = {"frames": 2194, "with_other_bonds": 21, "longest_bond_over_radii": 1.396}
-    return {"asked": asked, "structures": structures, "data": data, "simulations": [simulation]}
+    relaxations = [{"isomer": "trans", "above_minimum_meV": above} for above in (0.4, 2385.7, -1.2e25, float("nan"), -2.9)]
+    return {"asked": asked, "structures": structures, "data": data, "relaxations": relaxations, "simulations": [simulation]}
 
 
 def test_the_section_of_a_trial_says_what_was_found_and_takes_the_place_of_an_older_one(tmp_path):
@@ -122,6 +123,7 @@ def test_the_section_of_a_trial_says_what_was_found_and_takes_the_place_of_an_ol
     assert "| E(cis) - E(trans), meV | -100 | -120 | +20 |" in text
     assert "| torsion barrier from trans, eV | 0.700 | 0.800 | -0.100 |" in text
     assert "| cis | 1,400 | 1391 | -0.245, -0.500 | 0.200 | 0.73 % | 1 | 1.44 | 1 | 1 |" in text
+    assert "2 of 5 find the minimum again (to 3 meV); the others end elsewhere: trans +2,386 meV from it, trans" in text
     card = tmp_path / "README.md"
     card.write_text("# model\n\nbefore\n\nTo train it again: so\n")
     azobenzene_trial_card.write_section(card, ["## Tried on azobenzene", "", "old", ""])
