@@ -21,7 +21,7 @@ import torch
 from ase import Atoms
 from azobenzene_minima import aligned_rmsd, relaxations
 from azobenzene_reference import ANGLES, CNNC, ISOMERS, REFERENCE, isomer_structure, minimum, torsion_scan
-from azobenzene_trial_card import section, write_section
+from azobenzene_trial_card import TEMPERATURES, section, write_section
 from azobenzene_trial_figure import draw
 from bond_graph import BondWatch
 
@@ -30,7 +30,6 @@ from mlff.calculators import make_calculator
 from mlff.datasets import azobenzene
 from mlff.dynamics import hessian, normal_modes, run_replicas
 
-TEMPERATURES = (300, 600, 1400)
 TIMESTEP = 0.5
 """fs."""
 INTERVAL = 5
@@ -135,9 +134,14 @@ def digest_of(model: str) -> str:
 @click.option("--picoseconds", default=20.0, show_default=True, help="At constant energy, of each replica.")
 @click.option("--equilibrate", default=1.0, show_default=True, help="With the thermostat before, ps.")
 @click.option("--replicas", default=8, show_default=True)
+@click.option("--temperature", "temperatures", type=click.Choice(TEMPERATURES), multiple=True, default=TEMPERATURES,
+              show_default=True, help="K.")  # fmt: skip
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder.  [default: trial-MODEL]")
 @click.option("--card", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Folder with the card.")
-def main(model: str, picoseconds: float, equilibrate: float, replicas: int, out: Path | None, card: Path | None) -> None:
+def main(
+    model: str, picoseconds: float, equilibrate: float, replicas: int, temperatures: tuple[int, ...], out: Path | None,
+    card: Path | None,
+) -> None:  # fmt: skip
     """Try MODEL on azobenzene."""
     torch.set_num_threads(1)
     reference = json.loads(REFERENCE.read_text())
@@ -159,7 +163,7 @@ def main(model: str, picoseconds: float, equilibrate: float, replicas: int, out:
         trial["relaxations"] = arrivals(model, trial["structures"]["isomers"])
         file.write_text(json.dumps(trial) + "\n")
     done = {(each["isomer"], each["temperature_K"]) for each in trial["simulations"]}
-    for temperature in TEMPERATURES:
+    for temperature in temperatures:
         for isomer in ISOMERS:
             if (isomer, temperature) in done:
                 continue

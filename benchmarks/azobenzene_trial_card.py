@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 HEADING = "## Tried on azobenzene"
+TEMPERATURES = (300, 600, 1400)
+"""K, of molecular dynamics."""
 ARRIVED = 3.0
 """meV above the model's minimum, of a relaxation that has found it."""
 
@@ -15,6 +17,8 @@ ARRIVED = 3.0
 def section(trial: dict[str, Any], reference: dict[str, Any]) -> list[str]:
     """Lines of Markdown."""
     asked, found = trial["asked"], trial["structures"]
+    kelvins = sorted({each["temperature_K"] for each in trial["simulations"]})
+    some = "" if kelvins == list(TEMPERATURES) else "".join(f"--temperature {kelvin} " for kelvin in kelvins)
     trans, cis = (found["isomers"][isomer] for isomer in ("trans", "cis"))
     energies, theirs = (
         {isomer: each["isomers"][isomer]["energy_eV"] for isomer in ("trans", "cis")} for each in (found, reference)
@@ -23,7 +27,7 @@ def section(trial: dict[str, Any], reference: dict[str, Any]) -> list[str]:
         HEADING,
         "",
         f"`python benchmarks/azobenzene_trial.py {asked['model']} --picoseconds {asked['picoseconds']:g} --equilibrate "
-        f"{asked['equilibrate_ps']:g} --card models/{asked['model']}`; the reference is GFN2-xTB "
+        f"{asked['equilibrate_ps']:g} {some}--card models/{asked['model']}`; the reference is GFN2-xTB "
         f"(benchmarks/azobenzene_reference.json).",
         "",
         "![frequencies, torsion, energy over time, bonds](trial.png)",
