@@ -133,7 +133,8 @@ def document(rows: list[Row]) -> str:
         "the azobenzene set (GFN2-xTB, 24 atoms). The mean frame is 4 eV above the minimum, and the mean absolute force\n"
         "component is 1480 meV/Å. `time`: the first half of each trajectory trains, the last quarter tests; `trajectory`:\n"
         "whole trajectories are held out. Training: 64 features, one CPU thread beside other programs, the learning rate\n"
-        "ending at the time limit; the minutes include compiling the step, and the epochs are what fitted into them.",
+        "ending at the time limit; the minutes include compiling the step, and the epochs are what fitted into them. The\n"
+        "models' cards have all settings.",
         "\n".join(accuracy_lines(rows)),
     ]
     for split in dict.fromkeys(row.split for row in rows):
