@@ -18,7 +18,8 @@ def section(trial: dict[str, Any], reference: dict[str, Any]) -> list[str]:
     """Lines of Markdown."""
     asked, found = trial["asked"], trial["structures"]
     kelvins = sorted({each["temperature_K"] for each in trial["simulations"]})
-    some = "" if kelvins == list(TEMPERATURES) else "".join(f"--temperature {kelvin} " for kelvin in kelvins)
+    missing = [kelvin for kelvin in TEMPERATURES if kelvin not in kelvins]
+    some = "".join(f"--temperature {kelvin} " for kelvin in kelvins) if missing else ""
     trans, cis = (found["isomers"][isomer] for isomer in ("trans", "cis"))
     energies, theirs = (
         {isomer: each["isomers"][isomer]["energy_eV"] for isomer in ("trans", "cis")} for each in (found, reference)
@@ -59,7 +60,8 @@ def section(trial: dict[str, Any], reference: dict[str, Any]) -> list[str]:
         f"than 1.3 times the sum of their covalent radii, looked at every 2.5 fs. Hot C-H bonds swing beyond that without "
         f"breaking: by the same measure {100 * trial['data']['with_other_bonds'] / trial['data']['frames']:.1f} % of the "
         f"{trial['data']['frames']:,} frames of GFN2-xTB that come with the package (about 1,400 K) have other bonds, the "
-        f"longest being {trial['data']['longest_bond_over_radii']:.2f} times the radii.",
+        f"longest being {trial['data']['longest_bond_over_radii']:.2f} times the radii."
+        f"{' Not tried at ' + ', '.join(f'{kelvin:,} K' for kelvin in missing) + '.' if missing else ''}",
         "",
         "| start | K | mean K | drift, meV/atom/ps: mean, largest | RMS, meV/atom | looks with other bonds | replicas with "
         "other bonds at the end | longest bond / radii | exploded | ended as the other isomer |",
@@ -87,7 +89,9 @@ def arrived(relaxations: list[dict[str, Any]]) -> str:
     """How many found the minimum of the model, and where the others ended."""
     others = [each for each in relaxations if not abs(each["above_minimum_meV"]) < ARRIVED]
     text = f"{len(relaxations) - len(others)} of {len(relaxations)} find the minimum again (to {ARRIVED:g} meV)"
-    places = [f"{each['isomer']} {each['above_minimum_meV']:+,.4g} meV from it" for each in others]
+    energies = (each["above_minimum_meV"] for each in others)
+    shown = (f"{energy:+,.0f}" if abs(energy) < 1e7 else f"{energy:+.1e}" for energy in energies)
+    places = [f"{each['isomer']} {energy} meV from it" for each, energy in zip(others, shown)]
     return text + "; the others end elsewhere: " * bool(places) + ", ".join(places)
 
 

@@ -40,8 +40,8 @@ def draw(trial: dict[str, Any], reference: dict[str, Any], path: Path) -> None:
     for each in reversed(trial["simulations"]):  # the hottest below the others
         for time, change in zip(each["time_ps"], each["energy_change_meV_per_atom"]):
             energy.plot(time, change, color=COLOURS[each["temperature_K"]], lw=0.5, alpha=0.5)
-    for kelvin, colour in COLOURS.items():
-        energy.plot([], [], color=colour, label=f"{kelvin:,} K")
+    for kelvin in sorted({each["temperature_K"] for each in trial["simulations"]}):
+        energy.plot([], [], color=COLOURS[kelvin], label=f"{kelvin:,} K")
     energy.legend(frameon=False, ncols=3)
     changes = np.concatenate([change for each in trial["simulations"] for change in each["energy_change_meV_per_atom"]])
     lowest, highest = (1.3 * value for value in np.nanpercentile(changes, (0.1, 99.9)))  # a molecule that comes apart leaves

@@ -124,6 +124,7 @@ def test_the_section_of_a_trial_says_what_was_found_and_takes_the_place_of_an_ol
     assert "| torsion barrier from trans, eV | 0.700 | 0.800 | -0.100 |" in text
     assert "| cis | 1,400 | 1391 | -0.245, -0.500 | 0.200 | 0.73 % | 1 | 1.44 | 1 | 1 |" in text
     assert "--equilibrate 0.5 --temperature 1400 --card models/azobenzene-painn" in text
+    assert "Not tried at 300 K, 600 K." in text
     assert "2 of 5 find the minimum again (to 3 meV); the others end elsewhere: trans +2,386 meV from it, trans" in text
     card = tmp_path / "README.md"
     card.write_text("# model\n\nbefore\n\nTo train it again: so\n")
