@@ -26,6 +26,15 @@ def test_a_model_has_the_common_settings_and_then_its_own():
     assert all(each.seed == 7 and each.out == "run" and each.epochs == 2 for each in (painn, wide, tensornet))
 
 
+def test_a_model_named_as_an_architecture_is_that_one_whatever_else_is_set():
+    spec = Spec.build(SMALL | {
+        "settings": {"model": {"name": "painn", "num_features": 16}},
+        "models": [{"name": "schnet", "model": {"num_layers": 2}}, {"name": "egnn", "model": {"name": "tensornet"}}],
+    })  # fmt: skip
+    assert (config(spec).model["name"], config(spec).model["num_layers"]) == ("schnet", 2)
+    assert config(spec, 1).model["name"] == "tensornet"
+
+
 def test_budgets_end_the_schedule_and_say_what_they_are():
     minutes = Spec.build(SMALL | {"budget": {"minutes": 60}})
     processor = Spec.build(SMALL | {"budget": {"processor_minutes": 3}})
@@ -70,6 +79,7 @@ def test_merging_changes_neither_side():
         ({"models": []}, "`models` is empty"),
         ({"models": ["painn", "painn"]}, "`models` has 'painn' twice"),
         ({"models": ["pain"]}, "did you mean 'painn'"),
+        ({"models": [{"name": "wide", "model": {"num_features": 8}}]}, "the model `wide` names no architecture: write"),
         ({"models": [{"model": "painn"}]}, "a model is a name, or `name:` and keys"),
         ({"models": [{"name": "../up", "model": "painn"}]}, "name of a folder, too"),
         ({"models": [{"name": "x", "model": "painn", "seed": 3}]}, "`x` sets `seed`, which"),

@@ -205,7 +205,11 @@ class Spec(Section):
     ) -> TrainConfig:
         """The training configuration of one run on the native files `paths`."""
         values = merged(merged(self.budget.defaults, self.settings), model.settings)
-        values.setdefault("model", model.name)
+        section = values.setdefault("model", model.name)
+        if isinstance(section, Mapping) and "name" not in section and not values.get("init_from"):
+            raise ValueError(
+                f"the model `{model.name}` names no architecture: write `model: {{name: ...}}`, one of {', '.join(MODELS)}"
+            )
         values = merged(values, self.budget.settings)
         if learning_rate is not None:
             values = merged(values, {"optimizer": {"learning_rate": learning_rate}})
@@ -255,8 +259,8 @@ def _model_entry(value: Any) -> dict[str, Any]:
     if not isinstance(value, Mapping) or not isinstance(value.get("name"), str):
         raise ValueError(f"a model is a name, or `name:` and keys of a training configuration; got {value!r}")
     settings = check_settings({key: inner for key, inner in value.items() if key != "name"}, str(value["name"]))
-    if "model" not in settings and value["name"] in MODELS:
-        settings["model"] = value["name"]
+    if value["name"] in MODELS:
+        settings = merged({"model": value["name"]}, settings)
     return {"name": value["name"], "settings": settings}
 
 
