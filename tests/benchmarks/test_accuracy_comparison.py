@@ -82,7 +82,7 @@ def test_a_comparison_from_a_file_is_trained_once_and_read_ever_after(tmp_path, 
     result = run_mlff("benchmark", "accuracy", "spec.yaml")
     assert result.exit_code == 0, result.output
     row = read_row(Path("runs/azobenzene/painn/lr-0.004/seed-0"))
-    assert row is not None and row.budget == "1 epochs" and row.epochs == 1 and row.steps == 2
+    assert row is not None and row.budget == "1 epoch" and row.epochs == 1 and row.steps == 2
     assert 0 < row.test_forces_mae <= row.test_forces_rmse and row.peak_megabytes > 50 and row.frames_per_second > 0
     assert row.md_mode == "eager" and row.md_milliseconds > 0
     assert "painn" in result.stdout and f"{row.test_forces_mae:.1f}" in result.stdout
@@ -184,7 +184,24 @@ def test_data_of_other_formats_are_imported_once_and_divided(trainings, tmp_path
     assert run.config.data.paths == (str(tmp_path / "runs/data/water.h5"),) and run.structure.is_file()
     Comparison(Spec.build(SPEC | {"data": data}), tmp_path / "runs", told.append)
     assert len(told) == 1, "it is imported once"
+    with pytest.raises(ValueError, match="seed 0, fractions .0.5, 0.25, 0.25., and `data` asks for .*seed 1, "):
+        Comparison(Spec.build(SPEC | {"data": data | {"divide_seed": 1}}), tmp_path / "runs", told.append)
+    Comparison(Spec.build(SPEC | {"data": data | {"divide_seed": 1, "split": "other"}}), tmp_path / "runs", told.append)
+    both = [HDF5Dataset(tmp_path / "runs/data/water.h5").split(name)["test"] for name in ("random", "other")]
+    assert sorted(both[0]) != sorted(both[1]) and len(told) == 1
+    os.utime(tmp_path / "water.npz")
+    Comparison(Spec.build(SPEC | {"data": data}), tmp_path / "runs", told.append)
+    assert len(told) == 2 and "is newer than" in told[1]
     assert sorted(path.name for path in (tmp_path / "runs/data").iterdir()) == ["water.h5", "water.xyz"]
+
+
+def test_data_without_a_split_are_refused_with_what_makes_one_and_leave_no_file(trainings, tmp_path):
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "water.npz", nuclear_charges=[8, 1, 1], coords=rng.normal(size=(40, 3, 3)),
+             energies=rng.normal(size=40), forces=rng.normal(size=(40, 3, 3)))  # fmt: skip
+    with pytest.raises(ValueError, match="has no split into train, val and test; say how to make one: .*divide: time"):
+        compare(tmp_path, data={"path": str(tmp_path / "water.npz")})
+    assert list((tmp_path / "runs/data").iterdir()) == []
 
 
 def test_a_native_file_is_divided_in_a_copy(trainings, tmp_path):

@@ -50,7 +50,9 @@ class Budget(Section):
             return f"{self.minutes:g} minutes"
         if self.processor_minutes is not None:
             return f"{self.processor_minutes:g} processor minutes"
-        return f"{self.epochs} epochs" if self.epochs is not None else f"converged, patience {self.patience}"
+        if self.epochs is not None:
+            return "1 epoch" if self.epochs == 1 else f"{self.epochs} epochs"
+        return f"converged, patience {self.patience}"
 
     @property
     def settings(self) -> dict[str, Any]:
