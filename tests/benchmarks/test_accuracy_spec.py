@@ -61,6 +61,12 @@ def test_data_keep_the_keys_of_training_and_are_named_after_their_file():
     assert (made.data.path, made.data.split, made.data.num_train) == ("runs/data/rmd17-aspirin.h5", "random", 950)
 
 
+def test_an_entry_that_begins_from_a_model_need_not_name_its_architecture():
+    spec = Spec.build(SMALL | {"models": [{"name": "tuned", "init_from": "azobenzene-tensornet"}]})
+    made = spec.config(spec.models[0], spec.data[0], ("data.h5",), 0, None, "run")
+    assert (made.model["name"], made.init_from) == ("tensornet", "azobenzene-tensornet")
+
+
 def test_merging_changes_neither_side():
     first, second = {"a": {"b": 1}, "model": "painn"}, {"a": {"c": 2}, "model": {"num_features": 3}}
     assert merged(first, second) == {"a": {"b": 1, "c": 2}, "model": {"name": "painn", "num_features": 3}}

@@ -207,7 +207,7 @@ class Spec(Section):
     ) -> TrainConfig:
         """The training configuration of one run on the native files `paths`."""
         values = merged(merged(self.budget.defaults, self.settings), model.settings)
-        section = values.setdefault("model", model.name)
+        section = values.get("model") if values.get("init_from") else values.setdefault("model", model.name)
         if isinstance(section, Mapping) and "name" not in section and not values.get("init_from"):
             raise ValueError(
                 f"the model `{model.name}` names no architecture: write `model: {{name: ...}}`, one of {', '.join(MODELS)}"
