@@ -103,6 +103,14 @@ class NormalModes:
     def num_imaginary(self) -> int:
         return int((self.frequencies < 0).sum())
 
+    def frequencies_in(self, hessian: ArrayLike) -> Floats:
+        """Frequencies by the curvature that another Hessian has along each of these modes, 1/cm ``[M]``.
+
+        Of the members of a committee along the modes of its mean: how far they agree on each, whatever their order.
+        """
+        moved = (self.modes / np.sqrt(self.masses)[:, None]).reshape(len(self.modes), -1)
+        return _frequencies(((moved @ np.asarray(hessian, dtype=np.float64)) * moved).sum(axis=1))
+
     @property
     def zero_point_energy(self) -> float:
         """Half of hbar omega summed over the real frequencies, eV."""
@@ -140,16 +148,21 @@ def normal_modes(hessian: ArrayLike, masses: ArrayLike, positions: ArrayLike | N
     roots = np.repeat(np.sqrt(masses), 3)
     space = _internal_space(masses, None if positions is None else np.asarray(positions, dtype=np.float64))
     values, vectors = np.linalg.eigh(space.T @ (0.5 * (second + second.T) / np.outer(roots, roots)) @ space)
-    omega = np.sign(values) * np.sqrt(np.abs(values) / KINETIC)  # rad/fs
-    found = NormalModes(HBAR * omega / INVERSE_CM, (space @ vectors).T.reshape(-1, len(masses), 3), masses)
+    found = NormalModes(_frequencies(values), (space @ vectors).T.reshape(-1, len(masses), 3), masses)
     if too_high := int((found.frequencies > HIGHEST).sum()):
         warnings.warn(
-            f"{too_high} of the {len(omega)} frequencies, up to {found.frequencies[-1]:,.0f} 1/cm, lie above the "
+            f"{too_high} of the {len(values)} frequencies, up to {found.frequencies[-1]:,.0f} 1/cm, lie above the "
             f"{HIGHEST:,.0f} 1/cm of H2 (harmonic; Huber and Herzberg 1979), and no molecule vibrates faster: the curvature of "
             f"the energy is wrong here. Train the model longer, or check the geometry against those in its training data",
             stacklevel=2,
         )  # fmt: skip
     return found
+
+
+def _frequencies(curvatures: Floats) -> Floats:
+    """1/cm, of mass-weighted curvatures in eV/angstrom^2/amu; negative for negative ones."""
+    omega = np.sign(curvatures) * np.sqrt(np.abs(curvatures) / KINETIC)  # rad/fs
+    return HBAR * omega / INVERSE_CM
 
 
 def _internal_space(masses: Floats, positions: Floats | None) -> Floats:

@@ -70,7 +70,7 @@ def _checkpoint_of(path: Path) -> Path:
         return path / "model"
     if (path / "member-0").is_dir():
         raise ValueError(f"`{path}` is a committee of several models; name one of them, such as `{path / 'member-0'}`, or use "
-                         f"CommitteeCalculator, `mlff md`, `mlff optimize` or `mlff evaluate`, which take all of them")
+                         f"CommitteeCalculator, `mlff md`, `optimize`, `vibrations` or `evaluate`, which take all of them")
     if (path / "config.yaml").is_file():
         raise ValueError(f"`{path}` is a training run that has not saved a model yet (no model/{WEIGHTS_FILE} in it)")
     raise ValueError(f"`{path}` is no checkpoint: that is a folder with {WEIGHTS_FILE}, such a file alone, or the "

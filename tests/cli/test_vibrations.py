@@ -4,7 +4,10 @@ import warnings
 
 import numpy as np
 import pytest
+import torch
+from ase.io import read
 
+from mlff.dynamics import hessian, normal_modes
 from mlff.potential.checkpoint import load_potential, save_potential
 from mlff.potential.potential import Potential
 from mlff.units import BOHR
@@ -30,6 +33,28 @@ def test_a_table_a_molden_file_and_arrays(working_folder, mlff):
     last = np.array([line.split() for line in named["FR-NORM-COORD"][-9:]], dtype=float)
     moved = arrays["modes"][-1] / np.sqrt(arrays["masses"])[:, None]
     np.testing.assert_allclose(last, moved / np.linalg.norm(moved), atol=1e-8)
+
+
+def test_a_committee_gives_the_modes_of_its_mean_and_how_far_its_members_agree(working_folder, mlff):
+    first = load_potential("model").double()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(8)
+        second = Potential(first.config).double()
+    for number, potential in enumerate((first, second)):
+        save_potential(potential, f"two/member-{number}")
+    result = mlff("vibrations", "two", "ethanol.xyz", "--hessian", "two.npz")
+    assert result.exit_code == 0, result.output
+    table = [line.split() for line in result.stdout.splitlines() if line.split()[:1] and line.split()[0].isdigit()]
+    atoms = read("ethanol.xyz")
+    hessians = [hessian(each, atoms) for each in (first, second)]
+    modes = normal_modes(np.mean(hessians, axis=0), atoms.get_masses(), atoms.positions)
+    spread = np.std([modes.frequencies_in(each) for each in hessians], axis=0, ddof=1)
+    with np.load("two.npz") as file:
+        np.testing.assert_allclose(file["frequencies"], modes.frequencies, atol=1e-6)
+        np.testing.assert_allclose(file["frequencies_uncertainty"], spread, atol=1e-6)
+    np.testing.assert_allclose([[float(each) for each in row[1:3]] for row in table],
+                               np.stack([modes.frequencies, spread], axis=1), atol=0.051)  # fmt: skip
+    assert spread.max() > 1
 
 
 def test_frequencies_that_no_molecule_has_are_warned_of(working_folder, mlff):

@@ -135,6 +135,18 @@ def test_modes_diagonalise_the_hessian_and_neither_shift_nor_turn_the_molecule(p
     np.testing.assert_allclose(np.linalg.norm(found.displacements, axis=(1, 2)), 1)
 
 
+def test_the_members_of_a_committee_are_compared_along_the_modes_of_their_mean():
+    positions = np.array([[0, 0, -1.16], [0, 0, 0], [0, 0, 1.16]])
+    masses = [15.995, 12.0, 15.995]
+    members = [springs(positions, [(0, 1), (1, 2)], constant) for constant in (90.0, 110.0)]
+    found = normal_modes(np.mean(members, axis=0), masses, positions)
+    np.testing.assert_allclose(found.frequencies_in(np.mean(members, axis=0)), found.frequencies, rtol=1e-9, atol=1e-3)
+    for member, constant in zip(members, (90.0, 110.0)):
+        expected = [0, 0, wavenumber(constant, 15.995), wavenumber(constant, 15.995 * 12.0 / (12.0 + 2 * 15.995))]
+        np.testing.assert_allclose(found.frequencies_in(member), expected, rtol=1e-6, atol=1e-3)
+    np.testing.assert_allclose(found.frequencies_in(-members[0])[2:], -found.frequencies_in(members[0])[2:])
+
+
 def test_frequencies_do_not_depend_on_place_and_direction(potential, ethanol):
     before = normal_modes(hessian(potential, ethanol), ethanol.get_masses(), ethanol.positions).frequencies
     ethanol.rotate(50, (1, 2, 3))
